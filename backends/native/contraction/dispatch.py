@@ -1,0 +1,65 @@
+"""Which micro-kernels a contraction needs, and the choice among them at run time.
+
+A known m has at most two tile heights; otherwise every height may occur and a table of function pointers is indexed by it.
+"""
+
+from __future__ import annotations
+
+from ..llvm import I64, PTR, Function, Value
+from .dot_kernel import dot_kernel
+from .micro_kernel import micro_kernel
+from .schedule import Schedule, Shape
+from .tile import Tile
+
+
+class MicroKernels:
+    """The micro-kernels of one contraction, written into its module when they are first asked for."""
+
+    def __init__(self, f: Function, schedule: Schedule, m: Value) -> None:
+        self.f, self.schedule = f, schedule
+        self.m = None if m.text.startswith("%") else int(m.text)
+
+    def _heights(self, most: int) -> list[int]:
+        if self.m is None:
+            return list(range(1, most + 1))
+        tiles = max(self.schedule.tiles(Shape(1, self.m, 1, 1)), 1)
+        return sorted({max(min(height, most), 1) for height in (self.m // tiles, -(-self.m // tiles))})
+
+    def full(self, rows: Value) -> Value:
+        """The micro-kernel for a panel of B, at the height `rows`."""
+        full = self.schedule.table.full
+        masked = self.schedule.target.has_masks
+        return self._among({height: self._kernel(Tile(height, full.vectors), masked) for height in self._heights(full.rows)}, rows)
+
+    def flat(self, rows: Value) -> Value:
+        """The one for a flat tile, at the height `rows`."""
+        flat = self.schedule.flat
+        heights = self._heights(flat[-1].rows)
+        widest = {height: next(tile.vectors for tile in flat if height <= tile.rows) for height in heights}
+        return self._among({height: self._kernel(Tile(height, vectors), False) for height, vectors in widest.items()}, rows)
+
+    def dots(self, rows: Value) -> tuple[Value, Value]:
+        """The kernel of dot products for `rows` rows, and how many columns it takes at a time."""
+        tiles = self.schedule.table.dots
+        chosen = {height: next(tile for tile in tiles if height <= tile.rows) for height in self._heights(tiles[-1].rows)}
+        masked = self.schedule.target.has_masks
+        names = {height: dot_kernel(self.f.module, self.schedule.scalar, self.schedule.lanes, tile, masked=masked) for height, tile in chosen.items()}
+        step = I64.const(tiles[0].vectors)
+        for narrower in sorted({tile.vectors for tile in chosen.values()}, reverse=True):
+            rows_before = max((tile.rows for tile in tiles if tile.vectors > narrower), default=0)
+            step = self.f.select(self.f.compare("sgt", rows, I64.const(rows_before)), I64.const(narrower), step)
+        return self._among(names, rows), step
+
+    def _kernel(self, tile: Tile, masked: bool) -> str:
+        return micro_kernel(self.f.module, self.schedule.scalar, self.schedule.lanes, tile, masked=masked)
+
+    def _among(self, names: dict[int, str], rows: Value) -> Value:
+        """The address of the kernel for `rows`."""
+        heights = sorted(names)
+        if len(heights) <= 2:
+            is_least = self.f.compare("sle", rows, I64.const(heights[0]))
+            return self.f.select(is_least, Value(f"@{names[heights[0]]}", PTR), Value(f"@{names[heights[-1]]}", PTR))
+        entries = ["null"] + [f"@{names[height]}" for height in heights]
+        table = f"{names[heights[0]]}.to.{heights[-1]}"
+        self.f.module.globals.setdefault(table, f"@{table} = internal constant [{len(entries)} x ptr] [{', '.join('ptr ' + entry for entry in entries)}]")
+        return self.f.load(self.f.offset(Value(f"@{table}", PTR), rows, "ptr"), PTR)

@@ -1,0 +1,32 @@
+"""The packed contraction engine: out[b, m, n] = epilogue(sum over k of A[b, m, k] * B[b, k, n])."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..llvm import Module
+from .compute import compute
+from .kernel import Prepare
+from .pack import pack_a, pack_b
+from .schedule import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Contraction:
+    """The kernels of one contraction. Both packs may run side by side; the compute kernel needs them finished."""
+
+    pack_a: str | None
+    pack_b: str | None
+    compute: str
+
+
+def emit_contraction(module: Module, schedule: Schedule, name: str, prepare: Prepare) -> Contraction:
+    """Write the kernels into `module`, named `name` with a suffix. `prepare` is called once in each of them.
+
+    Each is `void (ptr args, i64 begin, i64 end)`; the numbers of tasks and the bytes of scratch are those of `plan`.
+    """
+    return Contraction(
+        pack_a(module, schedule, f"{name}_pack_a", prepare) if schedule.packs_a else None,
+        pack_b(module, schedule, f"{name}_pack_b", prepare) if schedule.may_pack_b else None,
+        compute(module, schedule, f"{name}_compute", prepare),
+    )

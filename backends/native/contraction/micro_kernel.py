@@ -1,0 +1,80 @@
+"""The register-tiled micro-kernel: C[rows, columns] = A[rows, k] * B[k, columns] with every sum in a register.
+
+One broadcast of A and one row of B feed `rows` x `vectors` multiply-adds (the outer-product kernel of Goto & van de Geijn, "Anatomy of
+High-Performance Matrix Multiplication", 2008, and BLIS, Van Zee & van de Geijn 2015). Both operands come with strides, so the same
+code reads packed panels and matrices where they lie, transposed or not.
+"""
+
+from __future__ import annotations
+
+from ..llvm import I32, I64, PTR, Function, Module, Type, Value
+from .tile import Tile
+
+AHEAD = 8
+ROWS_PER_POINTER = 3  # x86 addresses reach base, base + stride and base + 2 * stride
+
+PARAMETERS = (
+    ("a", PTR), ("a_row", I64), ("a_k", I64), ("b", PTR), ("b_k", I64), ("k", I64), ("c", PTR), ("c_row", I64), ("columns", I64),
+)  # fmt: skip
+SIGNATURE = ", ".join(type.text for _, type in PARAMETERS)
+
+
+def micro_kernel(module: Module, scalar: Type, lanes: int, tile: Tile, *, masked: bool) -> str:
+    """The name of the micro-kernel for `tile`, written into `module` on first use. `masked` ones load and store only `columns` lanes."""
+    name = f"contract_{scalar.suffix}_{tile.rows}x{tile.vectors}x{lanes}{'m' if masked else ''}"
+    if name not in module.functions:
+        f = module.function(name, PARAMETERS, linkage="internal", attributes="noinline")
+        _Writer(f, scalar.with_lanes(lanes), tile, masked).write()
+    return name
+
+
+class _Writer:
+    """Writes one micro-kernel."""
+
+    def __init__(self, f: Function, vector: Type, tile: Tile, masked: bool) -> None:
+        self.f, self.vector, self.tile = f, vector, tile
+        self.a, self.a_row, self.a_k, self.b, self.b_k, self.k, self.c, self.c_row, self.columns = f.parameters
+        self.masks = [self._mask(v) if masked else None for v in range(tile.vectors)]
+
+    def _mask(self, v: int) -> Value:
+        remaining = self.f.sub(self.columns, I64.const(v * self.vector.lanes))
+        return self.f.tail_mask(remaining, self.vector.lanes)
+
+    def write(self) -> None:
+        f, tile = self.f, self.tile
+        groups = range(0, tile.rows, ROWS_PER_POINTER)
+        pointers = [self._element(self.a, f.mul(self.a_row, I64.const(row))) for row in groups]
+        zero = [self.vector.const(0.0)] * (tile.rows * tile.vectors)
+        with f.loop(I64.const(0), self.k, carried=[self.b, *pointers, *zero]) as loop:
+            b, rows, sums = loop.carried[0], loop.carried[1 : 1 + len(pointers)], loop.carried[1 + len(pointers) :]
+            loop.next = [self._element(b, self.b_k), *(self._element(p, self.a_k) for p in rows), *self._step(b, rows, sums)]
+        self._store(loop.carried[1 + len(pointers) :])
+        f.ret()
+
+    def _element(self, pointer: Value, index: Value) -> Value:
+        return self.f.offset(pointer, index, self.vector.scalar)
+
+    def _step(self, b: Value, rows: list[Value], sums: list[Value]) -> list[Value]:
+        """One k: a row of B in registers, then each element of A broadcast against it."""
+        f, tile = self.f, self.tile
+        right = [f.load(self._vector(b, v), self.vector, self.masks[v]) for v in range(tile.vectors)]
+        ahead = self._element(b, f.mul(self.b_k, I64.const(AHEAD)))
+        for v in range(tile.vectors):
+            f.intrinsic_void("prefetch", self._vector(ahead, v), I32.const(0), I32.const(3), I32.const(1), overload=[PTR])
+        following: list[Value] = []
+        for row in range(tile.rows):
+            within = f.mul(self.a_row, I64.const(row % ROWS_PER_POINTER))
+            address = self._element(rows[row // ROWS_PER_POINTER], within)
+            left = f.splat(f.load(address, self.vector.with_lanes(0)), self.vector.lanes)
+            following += [f.fma(left, right[v], sums[row * tile.vectors + v]) for v in range(tile.vectors)]
+        return following
+
+    def _vector(self, pointer: Value, v: int) -> Value:
+        return self._element(pointer, I64.const(v * self.vector.lanes))
+
+    def _store(self, sums: list[Value]) -> None:
+        f, tile = self.f, self.tile
+        for row in range(tile.rows):
+            start = self._element(self.c, f.mul(self.c_row, I64.const(row)))
+            for v in range(tile.vectors):
+                f.store(sums[row * tile.vectors + v], self._vector(start, v), self.masks[v])

@@ -1,0 +1,87 @@
+"""The exponentials."""
+
+from __future__ import annotations
+
+from .coefficients import EXP, EXP2
+from .expression import Bits, Real, fma, greatest, least, polynomial, where
+from .registry import function
+
+LOG2_E = 1.4426950408889634
+# ln 2 in two parts; n times the first is exact for every n that occurs (Cody & Waite 1980, chapter 6).
+LN2 = {"float": (0.693359375, -2.12194440e-4), "double": (6.93147180369123816490e-01, 1.90821492927058770002e-10)}
+# Beyond these, exp and exp2 have gone to zero and to infinity; expm1 has gone to -1.
+EXP_RANGE = {"float": (-104.5, 89.0), "double": (-746.0, 710.0)}
+EXP2_RANGE = {"float": (-151.0, 129.0), "double": (-1076.0, 1025.0)}
+EXPM1_LOW = {"float": -18.0, "double": -40.0}
+
+
+@function("exp", ulp32=1.0, ulp64=1.0)
+def exp(x: Real) -> Real:
+    """e**x: Cody & Waite's reduction to |r| <= ln(2) / 2 and a minimax polynomial (Muller, *Elementary Functions*, section 11.1)."""
+    low, high = EXP_RANGE[x.type.scalar]
+    return scaled_exp(greatest(least(x, high), low))
+
+
+@function("exp2", ulp32=1.0, ulp64=1.0)
+def exp2(x: Real) -> Real:
+    """2**x: the nearest integer goes to the exponent, the rest to a minimax polynomial."""
+    low, high = EXP2_RANGE[x.type.scalar]
+    x = greatest(least(x, high), low)
+    shifted, n = nearest_integer(x, 1.0, 2 * x.format.bias)
+    r = x - n
+    return scale(fma(polynomial(r, EXP2), r, 1.0), shifted.bits())
+
+
+@function("expm1", ulp32=1.5, ulp64=1.5)
+def expm1(x: Real) -> Real:
+    """e**x - 1 = 2 (2**(n-1) (e**r - 1) + (2**(n-1) - 1/2)), where the halves keep n = bias + 1 finite (Tang, ACM TOMS 18, 1992)."""
+    clamped = greatest(least(x, EXP_RANGE[x.type.scalar][1]), EXPM1_LOW[x.type.scalar])
+    power, grown = split_expm1(clamped, -1)
+    return where(abs(x) < 2.0**-x.format.fraction / 16, x, fma(power, grown, power - 0.5) * 2.0)
+
+
+@function("sigmoid", ulp32=1.5, ulp64=2.0)
+def sigmoid(x: Real) -> Real:
+    """1 / (1 + e**-x), as e**x / (1 + e**x) for negative x: no overflow, and denormal results are kept."""
+    decayed = exp_negative(-abs(x))
+    return where(x < 0.0, decayed, 1.0) / (1.0 + decayed)
+
+
+def exp_negative(x: Real, low: Real | float = 0.0) -> Real:
+    """exp(x + low) for x <= 0 and `low` below an ulp of x."""
+    return scaled_exp(greatest(x, EXP_RANGE[x.type.scalar][0]), low)
+
+
+def scaled_exp(x: Real, low: Real | float = 0.0, power: int = 0) -> Real:
+    """2**power * exp(x + low) for x within `EXP_RANGE`."""
+    shifted, r = reduce_exp(x, 2 * x.format.bias + power)
+    if isinstance(low, Real):
+        r = r + low
+    return scale(fma(fma(polynomial(r, EXP), r, 1.0), r, 1.0), shifted.bits())
+
+
+def split_expm1(x: Real, power: int = 0) -> tuple[Real, Real]:
+    """(2**(n + power), e**r - 1) for x = n ln 2 + r; n + power must be an exponent of a normal number."""
+    shifted, r = reduce_exp(x, x.format.bias + power)
+    return (shifted.bits() << x.format.fraction).real(), fma(polynomial(r, EXP), r * r, r)
+
+
+def reduce_exp(x: Real, offset: int) -> tuple[Real, Real]:
+    """x = n ln 2 + r with |r| <= ln(2) / 2: a number whose low bits hold n + offset, and r."""
+    shifted, n = nearest_integer(x, LOG2_E, offset)
+    high, low = LN2[x.type.scalar]
+    return shifted, fma(n, -low, fma(n, -high, x))
+
+
+def nearest_integer(x: Real, factor: float, offset: int) -> tuple[Real, Real]:
+    """n = round(x * factor): as a number whose low bits hold n + offset, and as itself. |n| is at most 2**(fraction - 2)."""
+    anchor = x.format.magic + offset
+    shifted = x + anchor if factor == 1.0 else fma(x, factor, anchor)
+    return shifted, shifted - anchor
+
+
+def scale(x: Real, total: Bits) -> Real:
+    """x * 2**n, where the low bits of `total` hold n + 2 * bias: two factors, each with half of n and a whole bias, so that the
+    result may be denormal or overflow. Only the last product rounds."""
+    half, place = total >> 1, x.format.fraction
+    return x * (half << place).real() * ((total - half) << place).real()

@@ -1,0 +1,1 @@
+"""What runs compiled code: object files, their cache on disk, threads, and calls from Python."""

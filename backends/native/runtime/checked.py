@@ -1,0 +1,168 @@
+"""Calling a program with every check in Python: the reference for the native stub, and what runs whenever the stub declines.
+
+It takes keywords, scalars, lists, strided and byte-swapped arrays, and says precisely what is wrong with a wrong call.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from graphdl.backends.native.runtime.signature import ArraySpec, Signature, describe
+from graphdl.errors import CallError, ShapeError
+
+_ENTRY = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
+_SHAPES = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)
+_ARENA_BYTES = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+_ALIGNMENT = 64
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Exchange = Callable[[int, int], int]
+_lock = threading.Lock()
+
+
+def exchange_in_python(address: int, value: int) -> int:
+    """Write an i64 and return what was there; atomic among those who use this function."""
+    with _lock:
+        cell = ctypes.c_int64.from_address(address)
+        before, cell.value = cell.value, value
+        return before
+
+
+class Arena:
+    """Scratch memory of one program that only grows, for one call at a time. The native stub sees it through `table`.
+
+    `table` holds: whether a call has claimed it, the address, and the capacity in bytes. Only the claimant reads or writes the latter two.
+    """
+
+    def __init__(self, exchange: Exchange = exchange_in_python) -> None:
+        self.table = np.zeros(3, np.int64)
+        self._flag = self.table.ctypes.data
+        self._exchange = exchange
+        self._memory = np.empty(0, np.uint8)
+
+    def claim(self, size: int) -> bool:
+        """Take it for one call, with room for `size` bytes; False if a call is running."""
+        if self._exchange(self._flag, 1):
+            return False
+        try:
+            if size > self.table[2]:
+                self._memory, address = allocate(size)
+                self.table[1:] = address, size
+        except BaseException:
+            self.release()
+            raise
+        return True
+
+    def release(self) -> None:
+        self._exchange(self._flag, 0)
+
+
+def allocate(size: int) -> tuple[Array, int]:
+    """Memory of `size` bytes and its first aligned address; it lives as long as the array."""
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    return memory, -(-memory.ctypes.data // _ALIGNMENT) * _ALIGNMENT
+
+
+class CheckedCall:
+    """A program as a Python callable. Raises CallError, ShapeError, and whatever the signature's `failed` raises."""
+
+    def __init__(self, signature: Signature, exchange: Exchange = exchange_in_python) -> None:
+        self.signature = signature
+        self.arena = Arena(exchange)
+        self.static = np.array(signature.static, np.int64)
+        self.threads = signature.threads
+        self._entry = _ENTRY(signature.entry)
+        self._shapes = _SHAPES(signature.shapes) if signature.shapes else None
+        self._arena_bytes = _ARENA_BYTES(signature.arena_bytes) if signature.arena_bytes else None
+
+    def __call__(self, *args: object, **keywords: object) -> Any:
+        signature = self.signature
+        values = bind(signature.inputs, args, keywords)
+        inputs = [_as_input(value, spec) for value, spec in zip(values, signature.inputs, strict=True)]
+        sizes = self._sizes(inputs)
+        outputs = [np.empty(signature.output_shape(spec, sizes), spec.dtype) for spec in signature.outputs]
+        status = self._run([*inputs, *outputs], sizes)
+        if status:
+            return signature.failed(status)
+        return outputs[0] if signature.unpack and len(outputs) == 1 else tuple(outputs)
+
+    def _sizes(self, inputs: list[Array]) -> Array:
+        known = _match_sizes(self.signature.inputs, inputs)
+        names = self.signature.size_names
+        sizes = np.zeros(len(names) + self.signature.derived, np.int64)
+        sizes[: len(names)] = [known[name] for name in names]
+        if self._shapes is not None:
+            status = self._shapes(sizes.ctypes.data, sizes.ctypes.data + 8 * len(names))
+            if status:
+                self.signature.failed(status)
+        return sizes
+
+    def _run(self, arrays: list[Array], sizes: Array) -> int:
+        size = int(self._arena_bytes(sizes.ctypes.data)) if self._arena_bytes is not None else 0
+        claimed = self.arena.claim(size)
+        while self.signature.exclusive and not claimed:
+            time.sleep(0.00005)
+            claimed = self.arena.claim(size)
+        own, address = (None, int(self.arena.table[1])) if claimed else allocate(size)
+        pointers = np.array([*(array.ctypes.data for array in arrays), *self.static, address], np.int64)
+        try:
+            return int(self._entry(pointers.ctypes.data, sizes.ctypes.data, self.threads))
+        finally:
+            if claimed:
+                self.arena.release()
+            del own
+
+
+def bind(specs: tuple[ArraySpec, ...], args: tuple[object, ...], keywords: dict[str, object]) -> list[object]:
+    """The inputs in order. Raises CallError for missing, repeated and unknown ones."""
+    names = [spec.name for spec in specs]
+    if len(args) > len(specs):
+        raise CallError(f"the program takes {len(specs)} inputs ({', '.join(names)}), {len(args)} were given")
+    bound = dict(zip(names, args, strict=False))
+    for name in keywords:
+        if name not in names:
+            raise CallError(f"the program has no input `{name}`; it has {', '.join(f'`{known}`' for known in names) or 'none'}")
+        if name in bound:
+            raise CallError(f"the input `{name}` is given twice")
+    bound.update(keywords)
+    missing = [f"`{spec.name}`: {describe(spec)}" for spec in specs if spec.name not in bound]
+    if missing:
+        raise CallError(f"missing inputs: {', '.join(missing)}")
+    return [bound[name] for name in names]
+
+
+def _as_input(value: object, spec: ArraySpec) -> Array:
+    """A C-contiguous, aligned array of the input's dtype and rank; copied only if it has to be. Arrays are never cast."""
+    try:
+        array = np.asarray(value)
+    except Exception as error:
+        raise CallError(f"the input `{spec.name}` cannot be read as an array: {error}") from error
+    casting: Any = "equiv" if isinstance(value, np.ndarray) else "same_kind"
+    if not np.can_cast(array.dtype, spec.dtype, casting):
+        hint = f"; convert it with .astype({str(spec.dtype)!r})" if isinstance(value, np.ndarray) else ""
+        raise CallError(f"the input `{spec.name}` is {describe(spec)}, but the array given is {array.dtype}{list(array.shape)}{hint}")
+    if array.ndim != len(spec.shape):
+        message = f"the input `{spec.name}` is {describe(spec)}, of rank {len(spec.shape)}, but the array given has rank {array.ndim}: "
+        raise ShapeError(f"{message}{array.dtype}{list(array.shape)}")
+    return np.require(array, dtype=spec.dtype, requirements=["C", "A"])
+
+
+def _match_sizes(specs: tuple[ArraySpec, ...], arrays: list[Array]) -> dict[str, int]:
+    known: dict[str, int] = {}
+    bound_by: dict[str, str] = {}
+    for spec, array in zip(specs, arrays, strict=True):
+        for axis, (size, found) in enumerate(zip(spec.shape, array.shape, strict=True)):
+            expected = known.setdefault(size, found) if isinstance(size, str) else size
+            if expected != found:
+                because = f" because `{bound_by[size]}` has it so" if isinstance(size, str) else ""
+                wanted = f"{size} = {expected}" if isinstance(size, str) else f"{expected}"
+                raise ShapeError(f"axis {axis} of the input `{spec.name}` ({describe(spec, known)}) must be {wanted}{because}, but it is {found}")
+            if isinstance(size, str):
+                bound_by.setdefault(size, spec.name)
+    return known

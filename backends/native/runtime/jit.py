@@ -1,0 +1,157 @@
+"""From LLVM IR text to object files, and from object files to callable addresses.
+
+Measured with LLVM 22 on a Zen 5 core, for a straight-line 12x32 float micro-kernel of 212 lines: parsing 0.5 ms; parsing and
+emitting 1.5 ms at level 0, 4.7 ms at 1, 5.1 ms at 2 and 5.2 ms at 3, whatever the code model. So level 2 is the default, and no
+IR passes run unless asked for. Loading that object took 0.61 ms with an MCJIT engine of its own and 0.08 ms with one shared
+ORC LLJIT, hence ORC. JITLink lays out an object in one stretch of memory, so that the small code model always reaches the
+object's own constants and functions; it costs no more than RuntimeDyld.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from graphdl.backends.native.target import Target
+from graphdl.errors import BackendError
+
+_names = itertools.count()
+
+
+def compile_object(ir_text: str, target: Target, level: int = 2, passes: str | None = None, *, verify: bool = False) -> bytes:
+    """The relocatable, position-independent object file of `ir_text`.
+
+    `level` (0 to 3) is the effort of code generation. `passes` is a comma-separated list of llvmlite's pass names run
+    first (`"sroa,instruction_combine,simplify_cfg"`), or `"default"` for LLVM's whole pipeline of that level.
+    Raises BackendError where LLVM refuses the text, with LLVM's own message.
+    """
+    machine = _machine(target.triple, target.cpu, target.features, level)
+    module = _parse(ir_text)
+    try:
+        if verify:
+            module.verify()
+        if passes:
+            _run_passes(module, machine, level, passes)
+        return bytes(machine.emit_object(module))
+    except RuntimeError as error:
+        raise BackendError(f"LLVM could not compile the module: {error}") from error
+
+
+def assembly(ir_text: str, target: Target, level: int = 2) -> str:
+    """The assembly text of `ir_text` for `target`. Raises BackendError."""
+    machine = _machine(target.triple, target.cpu, target.features, level)
+    return str(machine.emit_assembly(_parse(ir_text)))
+
+
+class Loaded:
+    """An object file in memory. Its code and data are freed when this is collected, unless `pin` was called.
+
+    LLVM keeps about 8 KiB of bookkeeping per object loaded and freed.
+    """
+
+    def __init__(self, name: str, trackers: list[Any]) -> None:
+        self._name = name
+        self._trackers = trackers
+        self._addresses: dict[str, int] = {}
+
+    def address(self, symbol: str) -> int:
+        """The address of a function or global of the object. Raises BackendError if there is none, or if linking fails."""
+        if symbol not in self._addresses:
+            try:
+                tracker = _linker().lookup(self._name, symbol)
+            except RuntimeError as error:
+                raise BackendError(f"cannot resolve `{symbol}`: {error}") from error
+            self._trackers.append(tracker)
+            self._addresses[symbol] = tracker[symbol]
+        return self._addresses[symbol]
+
+    def pin(self) -> Loaded:
+        """Never free this object: threads or callbacks may be inside its code for as long as the process lives."""
+        _pinned.append(self)
+        return self
+
+
+_pinned: list[Loaded] = []
+
+
+def load_object(data: bytes, symbols: Mapping[str, int] | None = None) -> Loaded:
+    """Load an object file into this process.
+
+    Undefined symbols resolve to the addresses in `symbols`, then to the symbols of the process (`memcpy`, `pthread_create`).
+    They are looked up with the first `Loaded.address`. Raises BackendError if `data` is no object file of this machine.
+    """
+    import llvmlite.binding as llvm
+
+    name = f"graphdl.{next(_names)}"
+    builder = llvm.JITLibraryBuilder().add_object_img(data).add_current_process()
+    for symbol, address in (symbols or {}).items():
+        builder.import_symbol(symbol, address)
+    try:
+        return Loaded(name, [builder.link(_linker(), name)])
+    except RuntimeError as error:
+        raise BackendError(f"cannot load the object file: {error}") from error
+
+
+def versions() -> str:
+    """The versions on which emitted code depends, as part of a cache key."""
+    import llvmlite
+    import llvmlite.binding as llvm
+
+    return f"llvmlite {llvmlite.__version__}, LLVM {'.'.join(map(str, llvm.llvm_version_info))}"
+
+
+@functools.cache
+def _initialize(native: bool) -> None:
+    import llvmlite.binding as llvm
+
+    if native:
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+    else:
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
+
+
+@functools.cache
+def _machine(triple: str, cpu: str, features: str, level: int) -> Any:
+    import llvmlite.binding as llvm
+
+    _initialize(native=triple.partition("-")[0] == llvm.get_default_triple().partition("-")[0])
+    try:
+        return llvm.Target.from_triple(triple).create_target_machine(cpu, features, opt=level, reloc="pic", codemodel="small")
+    except RuntimeError as error:
+        raise BackendError(f"LLVM has no target {triple!r} with cpu {cpu!r}: {error}") from error
+
+
+@functools.cache
+def _linker() -> Any:
+    import llvmlite.binding as llvm
+
+    _initialize(native=True)
+    machine = llvm.Target.from_default_triple().create_target_machine(reloc="pic", codemodel="small")
+    return llvm.create_lljit_compiler(machine, use_jit_link=True, suppress_errors=True)
+
+
+def _parse(ir_text: str) -> Any:
+    """A module in a context of its own, so that nothing outlives the compilation."""
+    import llvmlite.binding as llvm
+
+    try:
+        return llvm.parse_assembly(ir_text, llvm.create_context())
+    except RuntimeError as error:
+        raise BackendError(str(error)) from error
+
+
+def _run_passes(module: Any, machine: Any, level: int, passes: str) -> None:
+    import llvmlite.binding as llvm
+
+    builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(level))
+    manager = builder.getModulePassManager() if passes == "default" else llvm.create_new_module_pass_manager()
+    for name in [] if passes == "default" else passes.split(","):
+        add = getattr(manager, f"add_{name.strip()}_pass", None)
+        if add is None:
+            raise BackendError(f"llvmlite has no pass {name.strip()!r}")
+        add()
+    manager.run(module, builder)

@@ -1,0 +1,85 @@
+"""What the code generator must know of a processor, as a table."""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from .llvm import Type
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A processor for which code is emitted. Sizes are bytes; `vector_bytes` is the widest register used."""
+
+    triple: str
+    cpu: str
+    features: str
+    vector_bytes: int
+    vector_registers: int
+    has_masks: bool  # masked loads and stores cost no more than plain ones
+    has_fma: bool
+    l1: int = 32 << 10
+    l2: int = 512 << 10
+    l3: int = 8 << 20
+
+    def lanes(self, type: Type) -> int:
+        """How many elements of `type` fill a vector register."""
+        return max(self.vector_bytes * 8 // max(type.bits, 8), 1)
+
+    def vector(self, type: Type) -> Type:
+        return type.with_lanes(self.lanes(type))
+
+
+# One row per instruction set; the first whose feature the host has is taken.
+FAMILIES: dict[str, Target] = {
+    "avx512": Target("x86_64-unknown-linux-gnu", "x86-64-v4", "", 64, 32, True, True),
+    "avx2": Target("x86_64-unknown-linux-gnu", "x86-64-v3", "", 32, 16, False, True),
+    "x86-64": Target("x86_64-unknown-linux-gnu", "x86-64", "", 16, 16, False, False),
+    "neon": Target("aarch64-unknown-linux-gnu", "generic", "+neon", 16, 32, False, True),
+}
+_SIGNATURES = {"avx512": ("avx512f", "avx512vl", "avx512dq", "avx512bw"), "avx2": ("avx2", "fma"), "x86-64": ("sse2",), "neon": ("neon",)}
+
+
+@functools.cache
+def host() -> Target:
+    """The processor this runs on, or the family that the environment variable `GRAPHDL_TARGET` names."""
+    forced = os.environ.get("GRAPHDL_TARGET")
+    if forced:
+        return with_caches(named(forced))
+    import llvmlite.binding as llvm
+
+    present = {name for name, on in llvm.get_host_cpu_features().items() if on}
+    triple = llvm.get_default_triple()
+    family = next(FAMILIES[name] for name, needed in _SIGNATURES.items() if present.issuperset(needed))
+    features = llvm.get_host_cpu_features().flatten()
+    return with_caches(replace(family, triple=triple, cpu=llvm.get_host_cpu_name(), features=features))
+
+
+def named(family: str) -> Target:
+    """The table's row of that name. Raises KeyError with the names there are."""
+    if family not in FAMILIES:
+        raise KeyError(f"no target family {family!r}; there are {', '.join(FAMILIES)}")
+    return FAMILIES[family]
+
+
+def with_caches(target: Target) -> Target:
+    """`target` with the cache sizes of this machine, where the system tells them."""
+    sizes = {f"l{level}": size for level, size in _cache_sizes().items()}
+    return replace(target, **sizes)
+
+
+def _cache_sizes() -> dict[int, int]:
+    found: dict[int, int] = {}
+    for folder in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        try:
+            kind = (folder / "type").read_text().strip()
+            level = int((folder / "level").read_text())
+            text = (folder / "size").read_text().strip()
+        except (OSError, ValueError):
+            continue
+        if kind != "Instruction" and level <= 3:
+            found[level] = int(text.rstrip("KM")) << (10 if text.endswith("K") else 20)
+    return found

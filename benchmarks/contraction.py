@@ -1,0 +1,213 @@
+"""Speed of the contraction engine on plain matrix products, against the processor's peak and PyTorch.
+
+    python benchmarks/contraction.py --shapes 512x512x512,100x784x256 --layout nn --threads 1,2
+
+A shape is MxKxN. A layout letter is `n` for a row-major operand (A: M x K, B: K x N) and `t` for its transpose.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import statistics
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import llvmlite.binding as llvm
+import numpy as np
+
+from graphdl.backends.native.contraction import Contraction, Direct, Matrix, Parts, Schedule, Shape, Store, Traits, emit_contraction, plan
+from graphdl.backends.native.llvm import F32, F64, I64, PTR, Function, Module, Type, Value
+from graphdl.backends.native.target import Target, host
+
+llvm.initialize_native_target()
+llvm.initialize_native_asmprinter()
+
+KERNEL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
+SLOTS = ("a", "b", "c", "packed_a", "packed_b", "batch", "m", "n", "k")
+
+
+def slot(f: Function, name: str) -> Value:
+    address = f.offset(f.parameters[0], I64.const(SLOTS.index(name)), "i64")
+    return f.load(address, PTR if SLOTS.index(name) < 5 else I64)
+
+
+def prepare(f: Function, scalar: Type, layout: str, static: Shape[int] | None) -> Parts:
+    """Row-major operands of the given layout and a plain store."""
+    one = I64.const(1)
+    if static:
+        batch, m, n, k = (I64.const(size) for size in (static.batch, static.m, static.n, static.k))
+    else:
+        batch, m, n, k = (slot(f, name) for name in ("batch", "m", "n", "k"))
+    a_strides = (k, one) if layout[0] == "n" else (one, m)
+    b_strides = (one, n) if layout[1] == "n" else (k, one)
+    a = Matrix(Direct(slot(f, "a"), *a_strides, f.mul(m, k)), scalar, "k" if layout[0] == "n" else "mn")
+    b = Matrix(Direct(slot(f, "b"), *b_strides, f.mul(k, n)), scalar, "mn" if layout[1] == "n" else "k")
+    c = Store(Direct(slot(f, "c"), n, one, f.mul(m, n)), scalar)
+    return Parts(batch, m, n, k, a, b, c, slot(f, "packed_a"), slot(f, "packed_b"))
+
+
+def compile_module(module: Module, target: Target) -> tuple[llvm.ExecutionEngine, float]:
+    """The module's code, and the seconds that LLVM took for it."""
+    began = time.perf_counter()
+    machine = llvm.Target.from_triple(target.triple).create_target_machine(cpu=target.cpu, features=target.features, opt=2, reloc="pic")
+    parsed = llvm.parse_assembly(str(module))
+    options = llvm.create_pipeline_tuning_options(speed_level=1)
+    llvm.create_pass_builder(machine, options).getModulePassManager().run(parsed, llvm.create_pass_builder(machine, options))
+    engine = llvm.create_mcjit_compiler(parsed, machine)
+    engine.finalize_object()
+    return engine, time.perf_counter() - began
+
+
+@dataclass
+class Compiled:
+    """A compiled contraction with its schedule."""
+
+    schedule: Schedule
+    names: Contraction
+    engine: llvm.ExecutionEngine
+    seconds: float
+
+    def kernel(self, name: str) -> Callable[[int, int, int], None]:
+        return KERNEL(self.engine.get_function_address(name))
+
+
+def compile_contraction(target: Target, scalar: Type, layout: str, static: Shape[int] | None, **thresholds: int) -> Compiled:
+    a = Traits("k" if layout[0] == "n" else "mn", is_direct=True)
+    b = Traits("mn" if layout[1] == "n" else "k", is_direct=True)
+    schedule = Schedule(target, scalar, a, b, static, **thresholds)
+    module = Module(target.triple)
+    names = emit_contraction(module, schedule, "product", lambda f: prepare(f, scalar, layout, static))
+    engine, seconds = compile_module(module, target)
+    return Compiled(schedule, names, engine, seconds)
+
+
+class Product:
+    """One product bound to arrays; a call computes it on `threads` threads."""
+
+    def __init__(self, compiled: Compiled, shape: Shape[int], arrays: tuple[np.ndarray, ...], pool: ThreadPoolExecutor, threads: int) -> None:
+        needed = plan(compiled.schedule, shape)
+        self.scratch = [np.empty(bytes_ + 64, np.uint8) for bytes_ in (needed.packed_a_bytes, needed.packed_b_bytes)]
+        pointers = [array.ctypes.data for array in arrays] + [(array.ctypes.data + 63) // 64 * 64 for array in self.scratch]
+        self.arrays, self.pool, self.threads = arrays, pool, threads
+        self.slots = np.array([*pointers, shape.batch, shape.m, shape.n, shape.k], np.int64)
+        phases = [(compiled.names.pack_a, needed.pack_a_tasks), (compiled.names.pack_b, needed.pack_b_tasks), (compiled.names.compute, needed.compute_tasks)]
+        self.phases = [(compiled.kernel(name), tasks) for name, tasks in phases if name and tasks]
+        self.address = self.slots.ctypes.data
+
+    def __call__(self) -> None:
+        for kernel, tasks in self.phases:
+            if self.threads == 1:
+                kernel(self.address, 0, tasks)
+                continue
+            half = (tasks + 1) // 2
+            other = self.pool.submit(kernel, self.address, 0, half)
+            kernel(self.address, half, tasks)
+            other.result()
+
+
+def measure(calls: list[Callable[[], object]], seconds: float = 0.25) -> list[float]:
+    """The median time of each call, taken in alternation."""
+    times: list[list[float]] = [[] for _ in calls]
+    for call in calls:
+        call()
+    ends = time.perf_counter() + seconds * len(calls)
+    while time.perf_counter() < ends or len(times[0]) < 5:
+        for call, taken in zip(calls, times, strict=True):
+            call()
+            began = time.perf_counter()
+            call()
+            taken.append(time.perf_counter() - began)
+    return [statistics.median(taken) for taken in times]
+
+
+def peak(target: Target, scalar: Type) -> Callable[[], None]:
+    """A loop of independent multiply-adds in registers; one call is `PEAK_STEPS` of 16 vectors."""
+    module = Module(target.triple)
+    f = module.function("peak", (("args", PTR), ("begin", I64), ("end", I64)))
+    vector = target.vector(scalar)
+    start = f.load(f.parameters[0], vector)
+    with f.loop(f.parameters[1], f.parameters[2], carried=[start] * 16) as loop:
+        loop.next = [f.fma(start, start, total) for total in loop.carried]
+    for i, total in enumerate(loop.carried):
+        f.store(total, f.offset(f.parameters[0], I64.const((i + 1) * vector.lanes), scalar.scalar))
+    f.ret()
+    # Each sum starts from its own place in memory, or they would be found to be one sum.
+    engine, _ = compile_module(module, target)
+    kernel = KERNEL(engine.get_function_address("peak"))
+    data = np.zeros(4096, np.uint8)
+
+    def call() -> None:
+        kernel(data.ctypes.data, 0, PEAK_STEPS)
+
+    call.engine = engine  # type: ignore[attr-defined]
+    return call
+
+
+PEAK_STEPS = 20000
+
+
+def torch_product(arrays: tuple[np.ndarray, ...], layout: str, threads: int) -> Callable[[], object] | None:
+    try:
+        import torch
+    except ImportError:
+        return None
+    a, b, c = (torch.from_numpy(array) for array in arrays)
+    left, right = (a if layout[0] == "n" else a.transpose(1, 2)), (b if layout[1] == "n" else b.transpose(1, 2))
+    out = torch.empty_like(c)
+
+    def call() -> None:
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        if len(left) == 1:
+            torch.mm(left[0], right[0], out=out[0])
+        else:
+            torch.bmm(left, right, out=out)
+
+    return call
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", default="1024x1024x1024,512x512x512,100x784x256,256x100x784,129x257x511,7x1000x333,1x1000x1000")
+    parser.add_argument("--layout", default="nn,nt,tn")
+    parser.add_argument("--threads", default="1,2")
+    parser.add_argument("--batch", type=int, default=1)
+    parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
+    parser.add_argument("--seconds", type=float, default=0.25)
+    parser.add_argument("--dynamic", action="store_true", help="one code for all sizes instead of one for each shape")
+    parser.add_argument("--dot-rows", type=int)
+    parser.add_argument("--unpacked-rows", type=int)
+    options = parser.parse_args()
+    thresholds = {name: value for name in ("dot_rows", "unpacked_rows") if (value := getattr(options, name)) is not None}
+    target, scalar = host(), F32 if options.dtype == "float32" else F64
+    pool = ThreadPoolExecutor(1)
+    top = peak(target, scalar)
+    print("     M     K     N layout threads |  GFLOP/s  of peak |  PyTorch   ratio | compile")
+    for text in options.shapes.split(","):
+        m, k, n = (int(size) for size in text.split("x"))
+        shape = Shape(options.batch, m, n, k)
+        for layout in options.layout.split(","):
+            compiled = compile_contraction(target, scalar, layout, None if options.dynamic else shape, **thresholds)
+            random = np.random.default_rng(0)
+            sizes = [(m, k) if layout[0] == "n" else (k, m), (k, n) if layout[1] == "n" else (n, k)]
+            a, b = (random.standard_normal((options.batch, *size)).astype(options.dtype) for size in sizes)
+            c = np.empty((options.batch, m, n), options.dtype)
+            expected = (a if layout[0] == "n" else a.transpose(0, 2, 1)) @ (b if layout[1] == "n" else b.transpose(0, 2, 1))
+            for threads in map(int, options.threads.split(",")):
+                product = Product(compiled, shape, (a, b, c), pool, threads)
+                c[:] = np.nan
+                product()
+                assert np.allclose(c, expected, rtol=1e-3, atol=1e-3), "wrong result"
+                other = torch_product((a, b, c), layout, threads)
+                times = measure([product, top, *([other] if other else [])], options.seconds)
+                rate = 2e-9 * options.batch * m * n * k / times[0]
+                best = threads * PEAK_STEPS * 16 * 2e-9 * target.lanes(scalar) / times[1]
+                line = f"{m:6}{k:6}{n:6} {layout:6} {threads:7} | {rate:8.1f} {100 * rate / best:7.1f}% |"
+                print(line, f"{rate * times[0] / times[2]:8.1f} {times[2] / times[0]:7.2f} |" if other else "", f"{1e3 * compiled.seconds:5.0f} ms", flush=True)
+
+
+if __name__ == "__main__":
+    main()

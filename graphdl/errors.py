@@ -1,0 +1,58 @@
+"""One error class per stage, all under `GraphdlError`. Messages name the op, its operands, the user's lines and the mend."""
+
+from __future__ import annotations
+
+
+class GraphdlError(Exception):
+    """Base of every error that graphdl raises on purpose."""
+
+
+class ShapeError(GraphdlError, ValueError):
+    """Shapes or sizes do not agree, when declaring a graph or when calling a program."""
+
+
+class TypeRuleError(GraphdlError, TypeError):
+    """An op was given operands of a rank, dtype or attribute that its type rule refuses."""
+
+
+class GradientError(GraphdlError, ValueError):
+    """A derivative was asked for that does not exist: not scalar, not floating, not connected."""
+
+
+class VerificationError(GraphdlError):
+    """A graph breaks an invariant; raised by the verifier."""
+
+
+class ParseError(GraphdlError, ValueError):
+    """Text is not a printed graph."""
+
+
+class CompileError(GraphdlError):
+    """A program cannot be compiled as asked: unknown or repeated inputs, unknown passes, clashing names."""
+
+
+class BackendError(GraphdlError):
+    """A backend failed to make or load code."""
+
+
+class CallError(GraphdlError, TypeError):
+    """A compiled program was called with missing, repeated, unknown or unfit inputs."""
+
+
+class IndexOutOfRangeError(GraphdlError, IndexError):
+    """An index operand (gather, embedding, class target ...) points outside its axis."""
+
+
+class NonFiniteError(GraphdlError, ArithmeticError):
+    """A checked program computed a NaN or an infinity."""
+
+
+class FormatError(GraphdlError, ValueError):
+    """A file is damaged, foreign or beyond its stated bounds."""
+
+
+class StateError(GraphdlError, KeyError):
+    """A state dictionary has missing, unexpected or misshapen entries; all are listed."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""

@@ -1,0 +1,7 @@
+"""The graph language: immutable, hash-consed nodes in static single assignment, each with its provenance."""
+
+from .graph import Graph
+from .node import Node, Operation, Tensor, as_tensor, make_node
+from .provenance import Provenance, Source, derived, module_scope
+
+__all__ = ["Graph", "Node", "Operation", "Provenance", "Source", "Tensor", "as_tensor", "derived", "make_node", "module_scope"]

@@ -1,0 +1,114 @@
+"""A graph: outputs, the inputs they are computed from, and every node between, in a deterministic order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from ..constraints import Constraint
+from ..errors import GraphdlError
+from .node import Node, Tensor
+
+if TYPE_CHECKING:
+    import networkx
+
+
+class Graph:
+    """An immutable view of the computation of `outputs`.
+
+    `inputs` fixes the order of the placeholders; by default they are listed in the order of first use.
+    Two graphs are equal when their printed texts are.
+    """
+
+    def __init__(self, outputs: Tensor | Iterable[Tensor], inputs: Sequence[Tensor] | None = None) -> None:
+        self.outputs: tuple[Tensor, ...] = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
+        for tensor in self.outputs:
+            if not isinstance(tensor, Tensor):
+                raise GraphdlError(f"a graph's outputs are tensors, not {type(tensor).__name__}")
+        self.nodes: tuple[Node, ...] = topological_order(self.outputs)
+        found = [node.output for node in self.nodes if node.op.is_input]
+        self.inputs: tuple[Tensor, ...] = tuple(found) if inputs is None else tuple(inputs)
+
+    @cached_property
+    def text(self) -> str:
+        from ..printer import print_graph
+
+        return print_graph(self)
+
+    def __str__(self) -> str:
+        return self.text
+
+    def __repr__(self) -> str:
+        return f"<Graph of {len(self.nodes)} nodes, {len(self.inputs)} inputs, {len(self.outputs)} outputs>"
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Graph) and self.text == other.text)
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+    @cached_property
+    def users(self) -> Mapping[Node, tuple[Node, ...]]:
+        """For every node, the nodes that read it, once each, in order."""
+        found: dict[Node, dict[Node, None]] = {node: {} for node in self.nodes}
+        for node in self.nodes:
+            for operand in node.operands:
+                found[operand.node][node] = None
+        return {node: tuple(readers) for node, readers in found.items()}
+
+    @property
+    def parameters(self) -> tuple[Tensor, ...]:
+        return tuple(node.output for node in self.nodes if node.op.is_parameter)
+
+    @property
+    def constraints(self) -> tuple[tuple[Constraint, Node], ...]:
+        """The size equalities that a call must confirm, each with the node that needs it."""
+        return tuple((constraint, node) for node in self.nodes for constraint in node.constraints)
+
+    @staticmethod
+    def parse(text: str) -> Graph:
+        """Read a printed graph back. Raises ParseError with the line."""
+        from ..parser import parse_graph
+
+        return parse_graph(text)
+
+    def verify(self) -> Graph:
+        """Check every invariant again, by the ops' own type rules. Raises VerificationError; returns the graph."""
+        from ..verifier import verify
+
+        verify(self)
+        return self
+
+    def to_networkx(self) -> networkx.MultiDiGraph[Any]:
+        """A networkx graph: a node per op (attributes `op`, `type`, `sources`, ...), an edge per operand."""
+        from ..printer import to_networkx
+
+        return to_networkx(self)
+
+    def to_dot(self) -> str:
+        """The graph in Graphviz' language."""
+        from ..printer import to_dot
+
+        return to_dot(self)
+
+
+def topological_order(outputs: Iterable[Tensor]) -> tuple[Node, ...]:
+    """Operands before users, by depth-first search from the outputs; no recursion, so any depth will do."""
+    order: list[Node] = []
+    state: dict[Node, bool] = {}
+    for tensor in outputs:
+        stack: list[tuple[Node, bool]] = [(tensor.node, False)]
+        while stack:
+            node, operands_done = stack.pop()
+            if operands_done:
+                if not state[node]:
+                    state[node] = True
+                    order.append(node)
+                continue
+            if node in state:
+                continue
+            state[node] = False
+            stack.append((node, True))
+            stack.extend((operand.node, False) for operand in reversed(node.operands) if operand.node not in state)
+    return tuple(order)

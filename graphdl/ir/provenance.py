@@ -1,0 +1,122 @@
+"""Where a node comes from: the user's lines, the module path, the rule that made it and the nodes it came from."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .node import Node
+
+_PACKAGE = str(Path(__file__).parents[1])
+_OWN = tuple(f"{folder}/" for folder in {_PACKAGE, *(str((Path(_PACKAGE) / link).resolve()) for link in ("passes", "backends"))})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Source:
+    """A line of the user's code."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{Path(self.file).name}:{self.line}"
+
+
+@dataclass(slots=True)
+class Provenance:
+    """Sets that only grow: rewriting merges them, so nothing loses its origin.
+
+    `sources` are user lines, `modules` paths such as `0` or `encoder.layers.1`, `rules` the names of derivative rules
+    and passes that made the node, `origins` the forward nodes it was derived from.
+    """
+
+    sources: set[Source] = field(default_factory=set)
+    modules: set[str] = field(default_factory=set)
+    rules: set[str] = field(default_factory=set)
+    origins: set[Node] = field(default_factory=set)
+
+    def merge(self, other: Provenance) -> None:
+        if other is self:
+            return
+        self.sources |= other.sources
+        self.modules |= other.modules
+        self.rules |= other.rules
+        self.origins |= other.origins
+
+    @property
+    def source(self) -> Source | None:
+        """The first of the user's lines, in order of file and line."""
+        return min(self.sources) if self.sources else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Derivation:
+    """What nodes made now descend from."""
+
+    rule: str
+    origins: tuple[Node, ...]
+    parents: tuple[Node, ...]
+
+
+_derivation: ContextVar[_Derivation | None] = ContextVar("derivation", default=None)
+_module: ContextVar[str] = ContextVar("module", default="")
+
+
+@contextmanager
+def derived(rule: str, origins: Iterable[Node] = (), parents: Iterable[Node] = ()) -> Iterator[None]:
+    """Nodes made inside are derived by `rule` from the forward nodes `origins`; they inherit all that `parents` know."""
+    token = _derivation.set(_Derivation(rule, tuple(origins), tuple(parents)))
+    try:
+        yield
+    finally:
+        _derivation.reset(token)
+
+
+@contextmanager
+def module_scope(name: str) -> Iterator[None]:
+    """Nodes made inside belong to the module `name`, below the module that is open already."""
+    outer = _module.get()
+    token = _module.set(f"{outer}.{name}" if outer and name else outer or name)
+    try:
+        yield
+    finally:
+        _module.reset(token)
+
+
+def user_source() -> Source | None:
+    """The innermost line on the stack that is not graphdl's own."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if not file.startswith(_OWN):
+            return Source(file, frame.f_lineno)
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def current() -> Provenance:
+    """The provenance of a node made here and now."""
+    made = Provenance()
+    derivation = _derivation.get()
+    if derivation is None:
+        source = user_source()
+        if source:
+            made.sources.add(source)
+        if _module.get():
+            made.modules.add(_module.get())
+        return made
+    made.rules.add(derivation.rule)
+    made.origins.update(derivation.origins)
+    for node in (*derivation.origins, *derivation.parents):
+        made.sources |= node.provenance.sources
+        made.modules |= node.provenance.modules
+    for node in derivation.parents:
+        made.origins |= node.provenance.origins
+        made.rules |= node.provenance.rules
+    return made

@@ -1,0 +1,178 @@
+"""The base of every op: one class holds its name, type rule, meaning, derivatives, lowering and samples."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import numpy as np
+
+from .ir import Tensor, make_node
+from .ir.node import FUNCTIONS
+from .kernel.expression import Expr, Index
+from .sizes import Dim, Size, bind
+from .types import TensorType
+
+if TYPE_CHECKING:
+    from .lowering import Lowering
+
+Array = np.ndarray[Any, Any]
+Access = Callable[[Index], Expr]
+F = TypeVar("F", bound=Callable[..., Any])
+REGISTRY: dict[str, type[Op]] = {}
+
+
+def function(defined: F) -> F:
+    """Make `defined` public: `gd.<name>` and, with a tensor first, `tensor.<name>`."""
+    FUNCTIONS[defined.__name__.rstrip("_")] = defined
+    return defined
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An op with arrays to try it on; generated tests run every op on its samples.
+
+    `tolerance` widens the comparison of backends for ops whose rounding differs by nature (long sums).
+    `differentiable` holds the positions of operands whose gradient is checked; None means all floating ones.
+    """
+
+    op: Op
+    operands: tuple[Array, ...]
+    differentiable: tuple[int, ...] | None = None
+
+
+class Op:
+    """An operation. Subclasses are frozen dataclasses whose fields are the attributes; defining one registers it.
+
+    `pattern` tells fusion what the lowering looks like, without naming any op:
+      "pointwise"   each output element reads one element of each operand, at the same index
+      "injective"   each output element reads at most one element of each operand, anywhere (broadcast, slice, pad ...)
+      "reduction"   a Reduce over one operand
+      "contraction" a sum of products
+      "opaque"      lowers itself into named kernels (`lower_steps`)
+    """
+
+    name: ClassVar[str]
+    pattern: ClassVar[str] = "opaque"
+    is_input: ClassVar[bool] = False
+    is_parameter: ClassVar[bool] = False
+    is_view: ClassVar[bool] = False  # the result is the operand's memory, row by row, under another shape
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "name" in cls.__dict__:
+            REGISTRY[cls.name] = cls
+
+    # -- declaring ----------------------------------------------------------------------------------------------
+
+    def __call__(self, *operands: Tensor) -> Tensor:
+        """The tensor of this op on `operands` (of its first result)."""
+        return make_node(self, operands).output
+
+    def infer(self, *operands: TensorType) -> TensorType | tuple[TensorType, ...]:
+        """The type rule. Raises ShapeError or TypeRuleError with what would mend it."""
+        raise NotImplementedError
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.repr}  # type: ignore[arg-type]
+
+    def bind(self, sizes: Mapping[str, int]) -> Op:
+        """This op with the symbolic sizes in its attributes replaced by numbers."""
+        bound = {name: _bind(value, sizes) for name, value in self.attributes.items()}
+        changed = {name: value for name, value in bound.items() if value is not getattr(self, name)}
+        return dataclasses.replace(self, **changed) if changed else self  # type: ignore[type-var]
+
+    # -- meaning ------------------------------------------------------------------------------------------------
+
+    def evaluate(self, *operands: Array) -> Array | tuple[Array, ...]:
+        """The result in NumPy. Written independently of the lowering: it is the oracle."""
+        raise NotImplementedError
+
+    # -- derivatives --------------------------------------------------------------------------------------------
+
+    def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
+        """The cotangents of the operands, as graph. None where the derivative is zero. For ops with several results,
+        `cotangent` and `output` are tuples."""
+        return [None] * len(operands)
+
+    def jvp(self, tangents: Sequence[Tensor | None], output: Tensor, *operands: Tensor) -> Tensor | None:
+        """The tangent of the result. By default the transpose of the transpose: vjp, differentiated by its cotangent."""
+        from .calculus.jvp import transpose_of_vjp
+
+        return transpose_of_vjp(self, tangents, output, operands)
+
+    def formula(self, *operands: str) -> str:
+        """The op as mathematics in Unicode, given its operands' formulas."""
+        return f"{self.name}({', '.join(operands)})"
+
+    # -- lowering and passes ------------------------------------------------------------------------------------
+
+    def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
+        """The expression of the output element at `index`; `operands[k](index)` is an element of operand k."""
+        raise NotImplementedError
+
+    def lower_steps(self, lowering: Lowering, outputs: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        """For opaque ops: append named kernels that compute `outputs` from materialised `operands`."""
+        raise NotImplementedError
+
+    def inference(self, *operands: Tensor) -> Tensor | None:
+        """What stands in for this op at inference, or None if it stays."""
+        return None
+
+    def canonical(self, *operands: Tensor) -> Tensor | None:
+        """A simpler tensor with the same value, or None. Canonicalisation asks every node."""
+        return None
+
+    # -- testing ------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def samples(cls) -> Iterable[Sample]:
+        """Inputs from which the generated tests are made."""
+        return ()
+
+
+def _bind(value: Any, sizes: Mapping[str, int]) -> Any:
+    if isinstance(value, Size):
+        return bind(value, sizes)
+    if isinstance(value, tuple) and any(isinstance(part, (Size, tuple)) for part in value):
+        bound = tuple(_bind(part, sizes) for part in value)
+        return value if all(a is b for a, b in zip(bound, value, strict=True)) else bound
+    return value
+
+
+def normalize_axis(axis: int, rank: int) -> int:
+    """A non-negative axis. Raises ShapeError when it is out of range."""
+    from .errors import ShapeError
+
+    if not -rank <= axis < rank:
+        raise ShapeError(f"axis {axis} is out of range for rank {rank}")
+    return axis % rank
+
+
+def normalize_axes(axes: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
+    """Sorted non-negative axes without repeats; None means all. Raises ShapeError."""
+    from .errors import ShapeError
+
+    if axes is None:
+        return tuple(range(rank))
+    listed = (axes,) if isinstance(axes, int) else tuple(axes)
+    found = tuple(sorted(normalize_axis(axis, rank) for axis in listed))
+    if len(set(found)) < len(found):
+        raise ShapeError(f"axes {listed} repeat")
+    return found
+
+
+def sample_array(*shape: int, dtype: str = "float64", low: float = -2.0, high: float = 2.0, seed: int = 0) -> Array:
+    """A reproducible array for samples, away from integers and zero so that derivatives exist."""
+    generator = np.random.default_rng(seed + sum(shape))
+    if dtype == "bool":
+        return generator.random(shape) < 0.5
+    if dtype.startswith(("int", "uint")):
+        return generator.integers(int(low), int(high) + 1, shape).astype(dtype)
+    return generator.uniform(low, high, shape).astype(dtype)
+
+
+__all__ = ["REGISTRY", "Access", "Array", "Dim", "Op", "Sample", "function", "normalize_axes", "normalize_axis", "sample_array"]

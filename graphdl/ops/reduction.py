@@ -1,0 +1,328 @@
+"""Reductions over axes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..errors import ShapeError, TypeRuleError
+from ..ir import Tensor, as_tensor
+from ..kernel.expression import Axis, Expr, Index, fresh_axis, reduce
+from ..op import Access, Array, Op, Sample, function, normalize_axes, normalize_axis, sample_array
+from ..sizes import Dim, as_size, product
+from ..types import TensorType, is_floating
+from .elementwise import kind_of
+from .shape import Linear, broadcast_to
+from .source import Full, full
+
+
+class Reduction(Op):
+    """The base: `axes` are removed. `kind` is the combination in the kernel language."""
+
+    pattern: ClassVar[str] = "reduction"
+    kind: ClassVar[str]
+    numpy: ClassVar[Callable[..., Any]]
+    kinds: ClassVar[str] = "fi"
+    has_identity: ClassVar[bool] = True
+    axes: tuple[int, ...]
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        (x,) = operands
+        if kind_of(x.dtype) not in self.kinds:
+            raise TypeRuleError(f"{self.name} is not defined for {x.dtype}")
+        if not self.has_identity and any(x.shape[axis] == 0 for axis in self.axes):
+            raise ShapeError(f"{self.name} of no elements has no value: an axis of {x} is empty")
+        return x.with_shape([size for k, size in enumerate(x.shape) if k not in self.axes])
+
+    def evaluate(self, *operands: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return np.asarray(type(self).numpy(operands[0], axis=self.axes)).astype(operands[0].dtype)
+
+    def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
+        reduced, whole = self.split(index, operands[0].type.shape)  # type: ignore[attr-defined]
+        return reduce(self.kind, reduced, operands[0](whole))
+
+    def split(self, index: Index, shape: Index) -> tuple[tuple[Axis, ...], Index]:
+        """Fresh axes to reduce over and the operand's index made of them and of the result's index."""
+        kept = iter(index)
+        reduced: list[Axis] = []
+        whole: list[Dim] = []
+        for k, size in enumerate(shape):
+            if k in self.axes:
+                reduced.append(fresh_axis(size))
+                whole.append(as_size(reduced[-1]))
+            else:
+                whole.append(next(kept))
+        return tuple(reduced), tuple(whole)
+
+    def spread(self, reduced: Tensor, like: Tensor) -> Tensor:
+        """A tensor of the result's shape repeated along the axes that were removed."""
+        kept = [1 if k in self.axes else size for k, size in enumerate(like.shape)]
+        return broadcast_to(reduced.reshape(kept), like.shape)
+
+    def formula(self, *operands: str) -> str:
+        sign = {"sum": "Σ", "prod": "Π"}.get(self.kind, self.kind)
+        over = ",".join(map(str, self.axes))
+        return f"{sign}_{over} {operands[0]}"
+
+    @classmethod
+    def samples(cls) -> Iterable[Sample]:
+        yield Sample(cls((0,)), (sample_array(5, 3),))  # type: ignore[call-arg]
+        yield Sample(cls((1,)), (sample_array(4, 7),))  # type: ignore[call-arg]
+        yield Sample(cls((0, 2)), (sample_array(2, 3, 4),))  # type: ignore[call-arg]
+        yield Sample(cls((0, 1)), (sample_array(2, 19),))  # type: ignore[call-arg]
+        yield Sample(cls((1,)), (sample_array(0, 3),))  # type: ignore[call-arg]
+        if cls.has_identity:
+            yield Sample(cls((1,)), (sample_array(3, 0),))  # type: ignore[call-arg]
+        if "i" in cls.kinds:
+            yield Sample(cls((1,)), (sample_array(3, 4, dtype="int64"),))  # type: ignore[call-arg]
+
+
+@dataclass(frozen=True)
+class Sum(Reduction, Linear):
+    """The sum over axes."""
+
+    name: ClassVar[str] = "sum"
+    pattern: ClassVar[str] = "reduction"
+    kind: ClassVar[str] = "sum"
+    numpy: ClassVar[Callable[..., Any]] = staticmethod(np.sum)
+    axes: tuple[int, ...]
+
+    def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
+        return (self.spread(cotangent, operands[0]),)
+
+    def canonical(self, *operands: Tensor) -> Tensor | None:
+        (x,) = operands
+        if not self.axes:
+            return x
+        removed = product(x.shape[axis] for axis in self.axes)
+        if removed == 1:
+            return x.reshape(self.infer(x.type).shape)
+        if isinstance(x.node.op, Full) and isinstance(removed, int) and is_floating(x.dtype) and isinstance(x.node.op.value, float):
+            return full(self.infer(x.type).shape, x.node.op.value * removed, x.dtype)
+        return None
+
+
+@dataclass(frozen=True)
+class Prod(Reduction):
+    """The product over axes."""
+
+    name: ClassVar[str] = "prod"
+    kind: ClassVar[str] = "prod"
+    numpy: ClassVar[Callable[..., Any]] = staticmethod(np.prod)
+    axes: tuple[int, ...]
+
+    def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
+        # Without dividing by elements, which may be zero: products of all before and all after.
+        from .cumulative import product_of_others
+
+        return (self.spread(cotangent, operands[0]) * product_of_others(operands[0], self.axes),)
+
+
+class Extremum(Reduction):
+    """Shared by max and min: the cotangent goes to the extreme elements, in equal shares."""
+
+    has_identity: ClassVar[bool] = False
+    kinds: ClassVar[str] = "fib"
+
+    def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
+        (x,) = operands
+        chosen = (x == self.spread(output, x)).astype(x.dtype)
+        return (self.spread(cotangent / chosen.sum(axis=self.axes), x) * chosen,)
+
+    def canonical(self, *operands: Tensor) -> Tensor | None:
+        (x,) = operands
+        ones = all(x.shape[axis] == 1 for axis in self.axes)
+        return x.reshape(self.infer(x.type).shape) if ones else None
+
+
+@dataclass(frozen=True)
+class Max(Extremum):
+    """The largest element over axes; NaN if there is one."""
+
+    name: ClassVar[str] = "max"
+    kind: ClassVar[str] = "max"
+    numpy: ClassVar[Callable[..., Any]] = staticmethod(np.max)
+    axes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Min(Extremum):
+    """The smallest element over axes; NaN if there is one."""
+
+    name: ClassVar[str] = "min"
+    kind: ClassVar[str] = "min"
+    numpy: ClassVar[Callable[..., Any]] = staticmethod(np.min)
+    axes: tuple[int, ...]
+
+
+class ArgExtremum(Reduction):
+    """Shared by argmax and argmin: the first index of the extreme element (or of the first NaN) along one axis, int64."""
+
+    has_identity: ClassVar[bool] = False
+    kinds: ClassVar[str] = "fib"
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        if len(self.axes) != 1:
+            raise TypeRuleError(f"{self.name} goes along one axis, not {len(self.axes)}")
+        return super().infer(*operands).with_dtype("int64")
+
+    def evaluate(self, *operands: Array) -> Array:
+        return np.asarray(type(self).numpy(operands[0], axis=self.axes[0]), "int64")
+
+    @classmethod
+    def samples(cls) -> Iterable[Sample]:
+        yield Sample(cls((0,)), (sample_array(5, 3),))  # type: ignore[call-arg]
+        yield Sample(cls((1,)), (sample_array(4, 37),))  # type: ignore[call-arg]
+        yield Sample(cls((1,)), (np.array([[1.0, 3.0, 3.0], [np.nan, 5.0, np.nan]]),))  # type: ignore[call-arg]
+        yield Sample(cls((1,)), (sample_array(3, 4, dtype="int64"),))  # type: ignore[call-arg]
+
+
+@dataclass(frozen=True)
+class Argmax(ArgExtremum):
+    """The index of the largest element along one axis."""
+
+    name: ClassVar[str] = "argmax"
+    kind: ClassVar[str] = "argmax"
+    numpy: ClassVar[Callable[..., Any]] = staticmethod(np.argmax)
+    axes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Argmin(ArgExtremum):
+    """The index of the smallest element along one axis."""
+
+    name: ClassVar[str] = "argmin"
+    kind: ClassVar[str] = "argmin"
+    numpy: ClassVar[Callable[..., Any]] = staticmethod(np.argmin)
+    axes: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class All(Reduction):
+    """Whether every element holds."""
+
+    name: ClassVar[str] = "all"
+    kind: ClassVar[str] = "min"
+    kinds: ClassVar[str] = "b"
+    numpy: ClassVar[Callable[..., Any]] = staticmethod(np.all)
+    axes: tuple[int, ...]
+
+    @classmethod
+    def samples(cls) -> Iterable[Sample]:
+        yield Sample(cls((1,)), (sample_array(9, 2, dtype="bool"),))
+
+
+@dataclass(frozen=True)
+class Any_(Reduction):
+    """Whether any element holds."""
+
+    name: ClassVar[str] = "any"
+    kind: ClassVar[str] = "max"
+    kinds: ClassVar[str] = "b"
+    numpy: ClassVar[Callable[..., Any]] = staticmethod(np.any)
+    axes: tuple[int, ...]
+
+    @classmethod
+    def samples(cls) -> Iterable[Sample]:
+        yield Sample(cls((1,)), (sample_array(9, 2, dtype="bool"),))
+
+
+Axes = int | Sequence[int] | None
+
+
+def _reduce(kind: type[Any], x: Any, axis: Axes, keepdims: bool) -> Tensor:
+    tensor = as_tensor(x)
+    axes = normalize_axes(axis, tensor.ndim)
+    result: Tensor = kind(axes)(tensor)
+    if not keepdims:
+        return result
+    return result.reshape([1 if k in axes else size for k, size in enumerate(tensor.shape)])
+
+
+@function
+def sum_(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """The sum over `axis` (all axes by default). Integers keep their dtype; bools are counted in int64."""
+    tensor = as_tensor(x)
+    return _reduce(Sum, tensor.astype("int64") if tensor.dtype == "bool" else tensor, axis, keepdims)
+
+
+@function
+def prod_(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """The product over `axis`."""
+    return _reduce(Prod, x, axis, keepdims)
+
+
+@function
+def max_(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """The largest element over `axis`; NaN if there is one."""
+    return _reduce(Max, x, axis, keepdims)
+
+
+@function
+def min_(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """The smallest element over `axis`; NaN if there is one."""
+    return _reduce(Min, x, axis, keepdims)
+
+
+@function
+def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """The index of the first largest element along `axis` (of the flattened tensor by default), int64."""
+    return _arg(Argmax, x, axis, keepdims)
+
+
+@function
+def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
+    """The index of the first smallest element along `axis` (of the flattened tensor by default), int64."""
+    return _arg(Argmin, x, axis, keepdims)
+
+
+def _arg(kind: type[Any], x: Any, axis: int | None, keepdims: bool) -> Tensor:
+    tensor = as_tensor(x)
+    if axis is None:
+        return _reduce(kind, tensor.reshape((tensor.size,)), 0, False)
+    return _reduce(kind, tensor, normalize_axis(axis, tensor.ndim), keepdims)
+
+
+@function
+def all_(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """Whether every element over `axis` holds."""
+    return _reduce(All, as_tensor(x).astype("bool"), axis, keepdims)
+
+
+@function
+def any_(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """Whether any element over `axis` holds."""
+    return _reduce(Any_, as_tensor(x).astype("bool"), axis, keepdims)
+
+
+@function
+def mean(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
+    """The mean over `axis`; integers and bools give float64."""
+    tensor = as_tensor(x)
+    values = tensor if is_floating(tensor.dtype) else tensor.astype("float64")
+    total = sum_(values, axis, keepdims)
+    return total / full(total.shape, _count(tensor, axis), total.dtype)
+
+
+@function
+def var(x: Any, axis: Axes = None, keepdims: bool = False, correction: int = 0) -> Tensor:
+    """The mean squared distance from the mean over `axis`, divided by the count less `correction`."""
+    tensor = as_tensor(x)
+    values = tensor if is_floating(tensor.dtype) else tensor.astype("float64")
+    centred = values - mean(values, axis, keepdims=True)
+    total = sum_(centred * centred, axis, keepdims)
+    return total / full(total.shape, _count(tensor, axis) - correction, total.dtype)
+
+
+@function
+def std(x: Any, axis: Axes = None, keepdims: bool = False, correction: int = 0) -> Tensor:
+    """The square root of the variance."""
+    return var(x, axis, keepdims, correction).sqrt()  # type: ignore[no-any-return]
+
+
+def _count(x: Tensor, axis: Axes) -> Dim:
+    return product(x.shape[k] for k in normalize_axes(axis, x.ndim))

@@ -1,0 +1,362 @@
+"""Ops that move elements: broadcast, reshape, transpose, slice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..constraints import unify
+from ..errors import ShapeError
+from ..ir import Tensor, as_tensor
+from ..kernel.expression import Expr, Index
+from ..op import Access, Array, Op, Sample, function, normalize_axis, sample_array
+from ..sizes import Dim, ceildiv, divides, is_nonnegative, product
+from ..types import Shape, TensorType, as_shape
+from .source import Full
+
+
+class Linear(Op):
+    """The base of ops with one operand that are linear in it: the tangent goes through the op itself."""
+
+    pattern: ClassVar[str] = "injective"
+
+    def jvp(self, tangents: Sequence[Tensor | None], output: Tensor, *operands: Tensor) -> Tensor | None:
+        (tangent,) = tangents
+        return None if tangent is None else self(tangent)
+
+
+@dataclass(frozen=True)
+class BroadcastTo(Linear):
+    """The operand repeated along new leading axes and along axes of size 1."""
+
+    name: ClassVar[str] = "broadcast_to"
+    shape: Shape
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        (x,) = operands
+        if x.rank > len(self.shape):
+            raise ShapeError(f"{x} has more axes than {self.shape}")
+        for k, (own, to) in enumerate(zip(x.shape, self.shape[len(self.shape) - x.rank :], strict=True)):
+            if own != 1:
+                unify(own, to, f"axis {k}")
+        return x.with_shape(self.shape)
+
+    def evaluate(self, *operands: Array) -> Array:
+        return np.broadcast_to(operands[0], self.shape)  # type: ignore[arg-type]
+
+    def stretched(self, x: TensorType) -> tuple[int, ...]:
+        """The axes of the result that repeat the operand."""
+        lead = len(self.shape) - x.rank
+        return tuple(k for k, size in enumerate(self.shape) if k < lead or (x.shape[k - lead] == 1 and size != 1))
+
+    def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
+        x = operands[0].type
+        summed = cotangent.sum(axis=self.stretched(x)) if self.stretched(x) else cotangent
+        return (summed.reshape(x.shape),)
+
+    def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
+        (x,) = operands
+        own: Shape = x.type.shape  # type: ignore[attr-defined]
+        lead = len(self.shape) - len(own)
+        return x(tuple(0 if size == 1 else index[lead + k] for k, size in enumerate(own)))
+
+    def canonical(self, *operands: Tensor) -> Tensor | None:
+        (x,) = operands
+        if isinstance(x.node.op, BroadcastTo):
+            return broadcast_to(x.node.operands[0], self.shape)
+        return Full(x.node.op.value, x.dtype, self.shape)() if isinstance(x.node.op, Full) else None
+
+    def formula(self, *operands: str) -> str:
+        return operands[0]
+
+    @classmethod
+    def samples(cls) -> Iterable[Sample]:
+        yield Sample(cls((4, 3, 5)), (sample_array(3, 5),))
+        yield Sample(cls((4, 3, 5)), (sample_array(3, 1),))
+        yield Sample(cls((2, 3)), (sample_array(),))
+        yield Sample(cls((0, 3)), (sample_array(1, 3),))
+
+
+@dataclass(frozen=True)
+class Reshape(Linear):
+    """The same elements in the same row-major order under another shape."""
+
+    name: ClassVar[str] = "reshape"
+    is_view: ClassVar[bool] = True
+    shape: Shape
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        (x,) = operands
+        unify(x.size, product(self.shape), f"the number of elements of {x} and of the new shape ({', '.join(map(str, self.shape))})")
+        return x.with_shape(self.shape)
+
+    def evaluate(self, *operands: Array) -> Array:
+        return np.reshape(operands[0], self.shape)  # type: ignore[arg-type]
+
+    def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
+        return (reshape(cotangent, operands[0].shape),)
+
+    def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
+        (x,) = operands
+        return x(reindex(index, self.shape, x.type.shape))  # type: ignore[attr-defined]
+
+    def canonical(self, *operands: Tensor) -> Tensor | None:
+        (x,) = operands
+        if x.shape == self.shape:
+            return x
+        if isinstance(x.node.op, Reshape):
+            return reshape(x.node.operands[0], self.shape)
+        return Full(x.node.op.value, x.dtype, self.shape)() if isinstance(x.node.op, Full) else None
+
+    def formula(self, *operands: str) -> str:
+        return operands[0]
+
+    @classmethod
+    def samples(cls) -> Iterable[Sample]:
+        yield Sample(cls((6, 5)), (sample_array(2, 3, 5),))
+        yield Sample(cls((5, 2, 3)), (sample_array(6, 5),))
+        yield Sample(cls((1, 4, 1)), (sample_array(4),))
+        yield Sample(cls((0, 3)), (sample_array(2, 0),))
+
+
+@dataclass(frozen=True)
+class Transpose(Linear):
+    """The axes in another order: axis k of the result is axis `axes[k]` of the operand."""
+
+    name: ClassVar[str] = "transpose"
+    axes: tuple[int, ...]
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        (x,) = operands
+        if sorted(self.axes) != list(range(x.rank)):
+            raise ShapeError(f"{self.axes} is no permutation of the {x.rank} axes of {x}")
+        return x.with_shape([x.shape[axis] for axis in self.axes])
+
+    def evaluate(self, *operands: Array) -> Array:
+        return np.transpose(operands[0], self.axes)
+
+    def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
+        return (transpose(cotangent, self.inverse),)
+
+    @property
+    def inverse(self) -> tuple[int, ...]:
+        return tuple(int(k) for k in np.argsort(self.axes))
+
+    def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
+        return operands[0](tuple(index[k] for k in self.inverse))
+
+    def canonical(self, *operands: Tensor) -> Tensor | None:
+        (x,) = operands
+        if self.axes == tuple(range(x.ndim)):
+            return x
+        if isinstance(x.node.op, Transpose):
+            return transpose(x.node.operands[0], tuple(x.node.op.axes[k] for k in self.axes))
+        if isinstance(x.node.op, Full):
+            return Full(x.node.op.value, x.dtype, tuple(x.shape[k] for k in self.axes))()
+        return None
+
+    def formula(self, *operands: str) -> str:
+        swapped = self.axes == (*range(len(self.axes) - 2), len(self.axes) - 1, len(self.axes) - 2)
+        return f"{operands[0]}ᵀ" if swapped else f"transpose({operands[0]}, {self.axes})"
+
+    @classmethod
+    def samples(cls) -> Iterable[Sample]:
+        yield Sample(cls((1, 0)), (sample_array(3, 5),))
+        yield Sample(cls((2, 0, 1)), (sample_array(3, 5, 2),))
+        yield Sample(cls((1, 0)), (sample_array(0, 5),))
+
+
+@dataclass(frozen=True)
+class Slice(Linear):
+    """Elements `starts[k] + i * steps[k]` for i below `sizes[k]`, along every axis; steps may be negative."""
+
+    name: ClassVar[str] = "slice"
+    starts: Shape
+    sizes: Shape
+    steps: tuple[int, ...]
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        (x,) = operands
+        for k, (start, size, step, whole) in enumerate(zip(self.starts, self.sizes, self.steps, x.shape, strict=True)):
+            last = start + (size - 1) * step
+            if isinstance(size, int) and isinstance(last, int) and size > 0 and (last < 0 or (isinstance(whole, int) and last >= whole)):
+                raise ShapeError(f"the slice reaches {last} on axis {k} of size {whole}")
+        return x.with_shape(self.sizes)
+
+    def evaluate(self, *operands: Array) -> Array:
+        x = operands[0]
+        for axis, (start, size, step) in enumerate(zip(self.starts, self.sizes, self.steps, strict=True)):
+            x = np.take(x, start + step * np.arange(size), axis)
+        return x
+
+    def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
+        from .pad import place
+
+        return (place(cotangent, operands[0].shape, self.starts, self.steps),)
+
+    def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
+        return operands[0](tuple(start + step * i for start, step, i in zip(self.starts, self.steps, index, strict=True)))
+
+    def canonical(self, *operands: Tensor) -> Tensor | None:
+        (x,) = operands
+        if self.sizes == x.shape and all(start == 0 for start in self.starts) and all(step == 1 for step in self.steps):
+            return x
+        return Full(x.node.op.value, x.dtype, self.sizes)() if isinstance(x.node.op, Full) else None
+
+    @classmethod
+    def samples(cls) -> Iterable[Sample]:
+        yield Sample(cls((1, 2), (2, 3), (1, 1)), (sample_array(4, 6),))
+        yield Sample(cls((3, 0), (2, 3), (-2, 2)), (sample_array(4, 6),))
+        yield Sample(cls((0,), (0,), (1,)), (sample_array(4),))
+
+
+def reindex(index: Index, from_shape: Shape, to_shape: Shape) -> Index:
+    """The index in `to_shape` of the element at `index` in `from_shape`, both row-major over the same elements.
+
+    Stretches of axes with equal products are matched, so that most reshapes need no division.
+    """
+    result: list[Dim] = []
+    for source, target in _match(from_shape, to_shape):
+        flat: Dim = 0
+        for k in source:
+            flat = flat * from_shape[k] + index[k]
+        result.extend(_unravel(flat, [to_shape[k] for k in target]))
+    return tuple(result)
+
+
+def _unravel(flat: Dim, sizes: list[Dim]) -> list[Dim]:
+    """A linear index taken apart over `sizes`; the first axis needs no modulo."""
+    found: list[Dim] = []
+    real = [k for k, size in enumerate(sizes) if size != 1]
+    inner: Dim = 1
+    for k in range(len(sizes) - 1, -1, -1):
+        if sizes[k] == 1:
+            found.append(0)
+            continue
+        part = flat // inner if inner != 1 else flat
+        found.append(part if k == real[0] else part % sizes[k])
+        inner = inner * sizes[k]
+    return found[::-1]
+
+
+def _match(left: Shape, right: Shape) -> list[tuple[list[int], list[int]]]:
+    """Groups of consecutive axes of both shapes with equal numbers of elements."""
+    groups: list[tuple[list[int], list[int]]] = []
+    i = j = 0
+    while i < len(left) or j < len(right):
+        a, b = ([i], [j]) if i < len(left) and j < len(right) else (list(range(i, len(left))), list(range(j, len(right))))
+        i, j = i + len(a), j + len(b)
+        while (m := product(left[k] for k in a)) != (n := product(right[k] for k in b)):
+            grow_left = i < len(left) and (j >= len(right) or (divides(m, n) is not None and m != 0) or not is_nonnegative(m - n))
+            if grow_left:
+                a.append(i)
+                i += 1
+            elif j < len(right):
+                b.append(j)
+                j += 1
+            else:
+                break
+        groups.append((a, b))
+    return groups
+
+
+@function
+def broadcast_to(x: Any, shape: Any) -> Tensor:
+    """x repeated to `shape` by NumPy's rules."""
+    tensor, to = as_tensor(x), as_shape(shape)
+    return tensor if tensor.shape == to else BroadcastTo(to)(tensor)
+
+
+@function
+def reshape(x: Any, *shape: Any) -> Tensor:
+    """x under another shape with as many elements; one size may be -1 and is computed."""
+    tensor = as_tensor(x)
+    wanted = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+    to = _complete(tensor, wanted)
+    return tensor if to == tensor.shape else Reshape(to)(tensor)
+
+
+def _complete(x: Tensor, shape: Sequence[Any]) -> Shape:
+    if sum(isinstance(size, int) and size == -1 for size in shape) != 1:
+        return as_shape(tuple(shape))
+    rest = product(as_shape([size for size in shape if not (isinstance(size, int) and size == -1)]))
+    missing = divides(rest, x.size) if rest != 0 else 0
+    if missing is None:
+        if isinstance(rest, int) and isinstance(x.size, int):
+            raise ShapeError(f"reshape: {x.type} has {x.size} elements, which {rest} does not divide")
+        missing = x.size // rest
+    return as_shape([missing if isinstance(size, int) and size == -1 else size for size in shape])
+
+
+@function
+def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
+    """x with its axes in another order; all reversed unless told."""
+    tensor = as_tensor(x)
+    order = tuple(reversed(range(tensor.ndim))) if axes is None else tuple(normalize_axis(axis, tensor.ndim) for axis in axes)
+    return tensor if order == tuple(range(tensor.ndim)) else Transpose(order)(tensor)
+
+
+@function
+def swapaxes(x: Any, first: int, second: int) -> Tensor:
+    """x with two axes exchanged."""
+    tensor = as_tensor(x)
+    order = list(range(tensor.ndim))
+    a, b = normalize_axis(first, tensor.ndim), normalize_axis(second, tensor.ndim)
+    order[a], order[b] = order[b], order[a]
+    return transpose(tensor, order)
+
+
+@function
+def expand_dims(x: Any, axis: int) -> Tensor:
+    """x with a new axis of size 1 at `axis`."""
+    tensor = as_tensor(x)
+    at = normalize_axis(axis, tensor.ndim + 1)
+    return reshape(tensor, (*tensor.shape[:at], 1, *tensor.shape[at:]))
+
+
+@function
+def squeeze(x: Any, axis: int) -> Tensor:
+    """x without `axis`, whose size must be 1."""
+    tensor = as_tensor(x)
+    at = normalize_axis(axis, tensor.ndim)
+    if tensor.shape[at] != 1:
+        raise ShapeError(f"squeeze: axis {axis} of {tensor.type} has size {tensor.shape[at]}, not 1")
+    return reshape(tensor, tensor.shape[:at] + tensor.shape[at + 1 :])
+
+
+@function
+def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """x with the axes from `start_dim` to `end_dim` made one."""
+    tensor = as_tensor(x)
+    first, last = normalize_axis(start_dim, tensor.ndim), normalize_axis(end_dim, tensor.ndim)
+    return reshape(tensor, (*tensor.shape[:first], product(tensor.shape[first : last + 1]), *tensor.shape[last + 1 :]))
+
+
+def slice_axis(x: Tensor, axis: int, start: Dim, size: Dim, step: int = 1) -> Tensor:
+    """`size` elements of one axis from `start` by `step`, all of the others."""
+    starts: list[Dim] = [0] * x.ndim
+    sizes, steps = list(x.shape), [1] * x.ndim
+    starts[axis], sizes[axis], steps[axis] = start, size, step
+    return Slice(tuple(starts), tuple(sizes), tuple(steps))(x)
+
+
+def slice_bounds(key: slice, size: Dim) -> tuple[Dim, Dim, int]:
+    """Start, size and step of a Python slice over an axis. Symbolic axes take the slice as within their size."""
+    step = 1 if key.step is None else int(key.step)
+    if isinstance(size, int):
+        start, stop, step = key.indices(size)
+        return start, max(0, -(-(stop - start) // step)), step
+    lowest: Dim = 0 if step > 0 else size - 1
+    start = lowest if key.start is None else _wrapped(key.start, size)
+    if step > 0:
+        stop = size if key.stop is None else _wrapped(key.stop, size)
+        return start, ceildiv(stop - start, step), step
+    stop = -1 if key.stop is None else _wrapped(key.stop, size)
+    return start, ceildiv(start - stop, -step), step
+
+
+def _wrapped(at: Dim, size: Dim) -> Dim:
+    return at + size if isinstance(at, int) and at < 0 else at

@@ -1,0 +1,264 @@
+"""Tensors that are not computed from others: placeholders, parameters, constants, fills and ranges."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..errors import ShapeError, TypeRuleError
+from ..ir import Tensor
+from ..kernel.expression import Expr, Index, cast, const, index_value
+from ..op import Access, Array, Op, Sample, function
+from ..sizes import Dim, Size
+from ..types import Shape, TensorType, as_dim, as_shape, dtype_name, is_floating, numpy_dtype
+
+_identities = itertools.count()
+
+
+class ParameterState:
+    """The array behind a parameter. Programs use the memory where it lies, so writing copies into it."""
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+
+    def read(self) -> Array:
+        return self.array
+
+    def write(self, value: Any) -> None:
+        array = np.asarray(value)
+        if array.shape != self.array.shape:
+            raise ShapeError(f"the parameter has shape {self.array.shape}, the value {array.shape}")
+        if not np.can_cast(array.dtype, self.array.dtype, "same_kind"):
+            raise TypeRuleError(f"the parameter has dtype {self.array.dtype}, the value {array.dtype}")
+        np.copyto(self.array, array, casting="same_kind")
+
+
+class ConstantArray:
+    """An array that never changes; equal when dtype, shape and bytes are."""
+
+    __slots__ = ("array", "digest")
+
+    def __init__(self, array: Array) -> None:
+        self.array = np.array(array, order="C")
+        self.array.flags.writeable = False
+        head = f"{self.array.dtype.name}{self.array.shape}".encode()
+        self.digest = hashlib.sha256(head + self.array.tobytes()).digest()
+
+    def read(self) -> Array:
+        return self.array
+
+    def write(self, value: Any) -> None:
+        raise TypeRuleError("a constant cannot be changed: make it a gd.parameter")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ConstantArray) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __repr__(self) -> str:
+        return f'"{base64.b64encode(self.array.tobytes()).decode()}"'
+
+
+@dataclass(frozen=True)
+class Placeholder(Op):
+    """An input: its array is given at every call."""
+
+    name: ClassVar[str] = "placeholder"
+    is_input: ClassVar[bool] = True
+    label: str
+    dtype: str
+    shape: Shape
+    identity: int = field(default_factory=lambda: next(_identities), repr=False)
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        return TensorType(self.dtype, self.shape)
+
+    def formula(self, *operands: str) -> str:
+        return self.label
+
+
+@dataclass(frozen=True)
+class Parameter(Op):
+    """State: an array that programs read and update in place."""
+
+    name: ClassVar[str] = "parameter"
+    is_parameter: ClassVar[bool] = True
+    label: str
+    dtype: str
+    shape: Shape
+    state: ParameterState = field(repr=False)
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        return TensorType(self.dtype, self.shape)
+
+    def evaluate(self, *operands: Array) -> Array:
+        return self.state.read()
+
+    def formula(self, *operands: str) -> str:
+        return self.label
+
+
+@dataclass(frozen=True)
+class Constant(Op):
+    """An array known when the graph is declared."""
+
+    name: ClassVar[str] = "constant"
+    dtype: str
+    shape: Shape
+    state: ConstantArray
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        return TensorType(self.dtype, self.shape)
+
+    def evaluate(self, *operands: Array) -> Array:
+        return self.state.read()
+
+    def formula(self, *operands: str) -> str:
+        return f"{self.state.read().item():g}" if self.state.read().size == 1 else "const"
+
+    @classmethod
+    def samples(cls) -> Iterable[Sample]:
+        yield Sample(make_constant(np.arange(6.0).reshape(2, 3)), ())
+
+
+@dataclass(frozen=True)
+class Full(Op):
+    """Every element is `value`: a number, or a symbolic size converted to `dtype`."""
+
+    name: ClassVar[str] = "full"
+    pattern: ClassVar[str] = "injective"
+    value: float | int | bool | Size
+    dtype: str
+    shape: Shape
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        return TensorType(self.dtype, self.shape)
+
+    def evaluate(self, *operands: Array) -> Array:
+        return np.full(self.shape, self.value, numpy_dtype(self.dtype))  # type: ignore[arg-type]
+
+    def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
+        return cast(index_value(self.value), self.dtype) if isinstance(self.value, Size) else const(self.value, self.dtype)
+
+    def formula(self, *operands: str) -> str:
+        return f"{self.value:g}" if isinstance(self.value, float) else str(self.value)
+
+    @classmethod
+    def samples(cls) -> Iterable[Sample]:
+        yield Sample(cls(2.5, "float64", (2, 3)), ())
+        yield Sample(cls(True, "bool", (4,)), ())
+        yield Sample(cls(-3, "int32", ()), ())
+
+
+@dataclass(frozen=True)
+class Iota(Op):
+    """0, 1, 2, ... along `axis`."""
+
+    name: ClassVar[str] = "iota"
+    pattern: ClassVar[str] = "injective"
+    shape: Shape
+    axis: int
+    dtype: str
+
+    def infer(self, *operands: TensorType) -> TensorType:
+        if not 0 <= self.axis < len(self.shape):
+            raise ShapeError(f"axis {self.axis} is out of range for rank {len(self.shape)}")
+        return TensorType(self.dtype, self.shape)
+
+    def evaluate(self, *operands: Array) -> Array:
+        return np.indices(self.shape)[self.axis].astype(numpy_dtype(self.dtype))
+
+    def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
+        return cast(index_value(index[self.axis]), self.dtype)
+
+    @classmethod
+    def samples(cls) -> Iterable[Sample]:
+        yield Sample(cls((3, 5), 1, "int64"), ())
+        yield Sample(cls((4, 2), 0, "float32"), ())
+
+
+def placeholder(name: str, shape: Any = (), dtype: Any = "float32") -> Tensor:
+    """An input of a program. `shape` holds ints and names of symbolic sizes: `placeholder("x", ("N", 784))`.
+
+    Raises ShapeError for a bad size, TypeRuleError for a dtype graphdl does not hold.
+    """
+    if not isinstance(name, str) or not name:
+        raise TypeRuleError(f"a placeholder's name is a non-empty string, not {name!r}")
+    return Placeholder(name, dtype_name(dtype), as_shape(shape))()
+
+
+def parameter(array: Any, name: str = "parameter") -> Tensor:
+    """State of a model, initialised with a copy of `array`; `.value` reads and sets it."""
+    own = np.array(array, order="C")
+    return Parameter(name, dtype_name(own.dtype), own.shape, ParameterState(own))()
+
+
+def make_constant(array: Array) -> Constant:
+    held = ConstantArray(array)
+    return Constant(dtype_name(held.array.dtype), held.array.shape, held)
+
+
+@function
+def constant(value: Any, dtype: Any = None) -> Tensor:
+    """A tensor of known values, from anything NumPy makes an array of; Python floats become float32.
+
+    Raises TypeRuleError for dtypes graphdl does not hold.
+    """
+    array = np.asarray(value)
+    if dtype is not None:
+        array = array.astype(numpy_dtype(dtype_name(dtype)))
+    elif array.dtype == np.float64 and not isinstance(value, (np.ndarray, np.generic)):
+        array = array.astype("float32")
+    dtype_name(array.dtype)
+    if array.ndim == 0:
+        return full((), array.item(), array.dtype)
+    return make_constant(array)()
+
+
+@function
+def full(shape: Any, value: float | int | bool | Size, dtype: Any = "float32") -> Tensor:
+    """A tensor whose every element is `value`, a number or a symbolic size."""
+    name = dtype_name(dtype)
+    if isinstance(value, Size):
+        return Full(value, name, as_shape(shape))()
+    number = float(value) if is_floating(name) else bool(value) if name == "bool" else int(value)
+    return Full(number, name, as_shape(shape))()
+
+
+@function
+def zeros(shape: Any, dtype: Any = "float32") -> Tensor:
+    return full(shape, 0, dtype)
+
+
+@function
+def ones(shape: Any, dtype: Any = "float32") -> Tensor:
+    return full(shape, 1, dtype)
+
+
+@function
+def zeros_like(x: Tensor) -> Tensor:
+    return full(x.shape, 0, x.dtype)
+
+
+@function
+def ones_like(x: Tensor) -> Tensor:
+    return full(x.shape, 1, x.dtype)
+
+
+@function
+def arange(stop: Dim | str, dtype: Any = "int64") -> Tensor:
+    """0, 1, ..., stop - 1; `stop` may be symbolic."""
+    return Iota((as_dim(stop),), 0, dtype_name(dtype))()
+
+
+def full_value(tensor: Tensor) -> Any:
+    """The number that fills the whole tensor, or None. A -0.0 is not taken for a 0."""
+    op = tensor.node.op
+    return op.value if isinstance(op, Full) and not isinstance(op.value, Size) else None
