@@ -1,6 +1,6 @@
 """What a call of a compiled program costs from Python, besides the program's own work.
 
-    python benchmarks/call_overhead.py
+python benchmarks/call_overhead.py
 """
 
 from __future__ import annotations
@@ -48,11 +48,12 @@ def main() -> None:
         "1 output, GIL released": ("f(x)", {"f": NativeCall(one).call, "x": x}),
         "1 output, GIL kept": ("f(x)", {"f": NativeCall(replace(one, release_gil=False)).call, "x": x}),
         "5 outputs, GIL released": ("f(x)", {"f": NativeCall(five).call, "x": x}),
-        "1 output, keyword (checked in Python)": ("f(x=x)", {"f": NativeCall(one).call, "x": x}),
+        "1 output, by keyword": ("f(x=x)", {"f": NativeCall(one).call, "x": x}),
+        "1 output, a strided input (checked in Python)": ("f(s)", {"f": NativeCall(one).call, "s": np.ones(8, np.float32)[::2]}),
         "1 output, no stub at all": ("f(x)", {"f": CheckedCall(one), "x": x}),
     }
     for name, (statement, names) in rows.items():
-        print(f"{name:40} {nanoseconds(statement, names):8.0f} ns")
+        print(f"{name:46} {nanoseconds(statement, names):8.0f} ns")
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from __future__ import annotations
 import argparse
 import ctypes
 import statistics
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import llvmlite.binding as llvm
@@ -70,11 +71,7 @@ class Compiled:
     engine: llvm.ExecutionEngine
     seconds: float
 
-    def kernel(self, name: str) -> Callable[[int, int, int], None]:
-        return KERNEL(self.engine.get_function_address(name))
-
-
-def compile_contraction(target: Target, scalar: Type, layout: str, static: Shape[int] | None, **thresholds: int) -> Compiled:
+def compile_contraction(target: Target, scalar: Type, layout: str, static: Shape[int] | None, **thresholds: object) -> Compiled:
     a = Traits("k" if layout[0] == "n" else "mn", is_direct=True)
     b = Traits("mn" if layout[1] == "n" else "k", is_direct=True)
     schedule = Schedule(target, scalar, a, b, static, **thresholds)
@@ -84,42 +81,127 @@ def compile_contraction(target: Target, scalar: Type, layout: str, static: Shape
     return Compiled(schedule, names, engine, seconds)
 
 
-class Product:
-    """One product bound to arrays; a call computes it on `threads` threads."""
+class Team:
+    """A second thread that spins in native code and runs its share of every kernel, as a compiled program's own pool would."""
 
-    def __init__(self, compiled: Compiled, shape: Shape[int], arrays: tuple[np.ndarray, ...], pool: ThreadPoolExecutor, threads: int) -> None:
+    def __init__(self, target: Target) -> None:
+        parsed = llvm.parse_assembly(FORK_JOIN)
+        machine = llvm.Target.from_triple(target.triple).create_target_machine(cpu=target.cpu, features=target.features, opt=2, reloc="pic")
+        self.engine = llvm.create_mcjit_compiler(parsed, machine)
+        self.engine.finalize_object()
+        self.box = np.zeros(16, np.int64)
+        self.work = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(self.engine.get_function_address("worker"))
+        self.fork_join = ctypes.CFUNCTYPE(None, ctypes.c_void_p, *[ctypes.c_int64] * 4)(self.engine.get_function_address("fork_join"))
+        self.address = self.box.ctypes.data
+
+    def run(self, kernel: int, arguments: int, tasks: int) -> None:
+        self.fork_join(self.address, kernel, arguments, (tasks + 1) // 2, tasks)
+
+    def __enter__(self) -> Team:
+        self.box[:] = 0
+        self.thread = threading.Thread(target=self.work, args=(self.address,))
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.box[0] = -1
+        self.thread.join()
+
+
+# The mailbox is i64s: ticket (-1 ends the worker), finished ticket, kernel, args, begin, end.
+FORK_JOIN = """
+declare void @llvm.x86.sse2.pause()
+define void @worker(ptr %box) {
+entry:
+  %done = getelementptr i64, ptr %box, i64 1
+  %k = getelementptr i64, ptr %box, i64 2
+  %a = getelementptr i64, ptr %box, i64 3
+  %b = getelementptr i64, ptr %box, i64 4
+  %e = getelementptr i64, ptr %box, i64 5
+  br label %wait
+wait:
+  %last = phi i64 [ 0, %entry ], [ %last, %wait ], [ %ticket, %run ]
+  call void @llvm.x86.sse2.pause()
+  %ticket = load atomic i64, ptr %box acquire, align 8
+  %same = icmp eq i64 %ticket, %last
+  br i1 %same, label %wait, label %check
+check:
+  %stop = icmp eq i64 %ticket, -1
+  br i1 %stop, label %out, label %run
+run:
+  %kernel = load ptr, ptr %k
+  %args = load ptr, ptr %a
+  %begin = load i64, ptr %b
+  %end = load i64, ptr %e
+  call void %kernel(ptr %args, i64 %begin, i64 %end)
+  store atomic i64 %ticket, ptr %done release, align 8
+  br label %wait
+out:
+  ret void
+}
+define void @fork_join(ptr %box, ptr %kernel, ptr %args, i64 %middle, i64 %tasks) {
+entry:
+  %done = getelementptr i64, ptr %box, i64 1
+  %k = getelementptr i64, ptr %box, i64 2
+  %a = getelementptr i64, ptr %box, i64 3
+  %b = getelementptr i64, ptr %box, i64 4
+  %e = getelementptr i64, ptr %box, i64 5
+  store ptr %kernel, ptr %k
+  store ptr %args, ptr %a
+  store i64 0, ptr %b
+  store i64 %middle, ptr %e
+  %before = load i64, ptr %box
+  %ticket = add i64 %before, 1
+  store atomic i64 %ticket, ptr %box release, align 8
+  call void %kernel(ptr %args, i64 %middle, i64 %tasks)
+  br label %wait
+wait:
+  %finished = load atomic i64, ptr %done acquire, align 8
+  %over = icmp eq i64 %finished, %ticket
+  br i1 %over, label %out, label %wait
+out:
+  ret void
+}
+"""
+
+
+class Product:
+    """One product bound to arrays; a call computes it alone, or with the `team` (to be entered around the calls)."""
+
+    def __init__(self, compiled: Compiled, shape: Shape[int], arrays: tuple[np.ndarray, ...], team: Team | None) -> None:
         needed = plan(compiled.schedule, shape)
         self.scratch = [np.empty(bytes_ + 64, np.uint8) for bytes_ in (needed.packed_a_bytes, needed.packed_b_bytes)]
         pointers = [array.ctypes.data for array in arrays] + [(array.ctypes.data + 63) // 64 * 64 for array in self.scratch]
-        self.arrays, self.pool, self.threads = arrays, pool, threads
+        self.arrays, self.team = arrays, team
         self.slots = np.array([*pointers, shape.batch, shape.m, shape.n, shape.k], np.int64)
         phases = [(compiled.names.pack_a, needed.pack_a_tasks), (compiled.names.pack_b, needed.pack_b_tasks), (compiled.names.compute, needed.compute_tasks)]
-        self.phases = [(compiled.kernel(name), tasks) for name, tasks in phases if name and tasks]
+        self.phases = [(compiled.engine.get_function_address(name), tasks) for name, tasks in phases if name and tasks]
+        self.kernels = [(KERNEL(address), tasks) for address, tasks in self.phases]
         self.address = self.slots.ctypes.data
 
     def __call__(self) -> None:
-        for kernel, tasks in self.phases:
-            if self.threads == 1:
-                kernel(self.address, 0, tasks)
-                continue
-            half = (tasks + 1) // 2
-            other = self.pool.submit(kernel, self.address, 0, half)
-            kernel(self.address, half, tasks)
-            other.result()
+        if self.team:
+            for kernel, tasks in self.phases:
+                self.team.run(kernel, self.address, tasks)
+            return
+        for function, tasks in self.kernels:
+            function(self.address, 0, tasks)
 
 
 def measure(calls: list[Callable[[], object]], seconds: float = 0.25) -> list[float]:
-    """The median time of each call, taken in alternation."""
+    """The median time of each call. They take turns in short bursts, so that what else the machine does meets all of them."""
     times: list[list[float]] = [[] for _ in calls]
-    for call in calls:
-        call()
     ends = time.perf_counter() + seconds * len(calls)
     while time.perf_counter() < ends or len(times[0]) < 5:
         for call, taken in zip(calls, times, strict=True):
-            call()
-            began = time.perf_counter()
-            call()
-            taken.append(time.perf_counter() - began)
+            with getattr(call, "team", None) or nullcontext():
+                call()
+                burst_ends = time.perf_counter() + 0.01
+                while time.perf_counter() < burst_ends:
+                    began = time.perf_counter()
+                    call()
+                    taken.append(time.perf_counter() - began)
+            time.sleep(0.003)  # for the threads of a framework to leave their spinning
     return [statistics.median(taken) for taken in times]
 
 
@@ -178,28 +260,28 @@ def main() -> None:
     parser.add_argument("--dtype", choices=("float32", "float64"), default="float32")
     parser.add_argument("--seconds", type=float, default=0.25)
     parser.add_argument("--dynamic", action="store_true", help="one code for all sizes instead of one for each shape")
-    parser.add_argument("--dot-rows", type=int)
-    parser.add_argument("--unpacked-rows", type=int)
+
+
     options = parser.parse_args()
-    thresholds = {name: value for name in ("dot_rows", "unpacked_rows") if (value := getattr(options, name)) is not None}
     target, scalar = host(), F32 if options.dtype == "float32" else F64
-    pool = ThreadPoolExecutor(1)
+    team = Team(target)
     top = peak(target, scalar)
     print("     M     K     N layout threads |  GFLOP/s  of peak |  PyTorch   ratio | compile")
     for text in options.shapes.split(","):
         m, k, n = (int(size) for size in text.split("x"))
         shape = Shape(options.batch, m, n, k)
         for layout in options.layout.split(","):
-            compiled = compile_contraction(target, scalar, layout, None if options.dynamic else shape, **thresholds)
+            compiled = compile_contraction(target, scalar, layout, None if options.dynamic else shape)
             random = np.random.default_rng(0)
             sizes = [(m, k) if layout[0] == "n" else (k, m), (k, n) if layout[1] == "n" else (n, k)]
             a, b = (random.standard_normal((options.batch, *size)).astype(options.dtype) for size in sizes)
             c = np.empty((options.batch, m, n), options.dtype)
             expected = (a if layout[0] == "n" else a.transpose(0, 2, 1)) @ (b if layout[1] == "n" else b.transpose(0, 2, 1))
             for threads in map(int, options.threads.split(",")):
-                product = Product(compiled, shape, (a, b, c), pool, threads)
+                product = Product(compiled, shape, (a, b, c), team if threads == 2 else None)
                 c[:] = np.nan
-                product()
+                with product.team or nullcontext():
+                    product()
                 assert np.allclose(c, expected, rtol=1e-3, atol=1e-3), "wrong result"
                 other = torch_product((a, b, c), layout, threads)
                 times = measure([product, top, *([other] if other else [])], options.seconds)

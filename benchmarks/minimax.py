@@ -1,7 +1,8 @@
 """Minimax polynomials of the native elementary functions.
 
-`python benchmarks/minimax.py > backends/native/math/coefficients.py` makes the table the backend reads. Each fit is a
-least-squares fit on Chebyshev points, reweighted until it is nearly minimax (Lawson 1961), with the coefficients rounded to the format one at a time and the rest fitted again (Brisebarre & Chevillard, "Efficient polynomial
+`python benchmarks/minimax.py > backends/native/math/coefficients.py` makes the table the backend reads. Each fit is least squares
+on Chebyshev points, reweighted until it is nearly minimax (Lawson 1961; Muller, *Elementary Functions*, 3rd ed., chapter 3), with
+the coefficients rounded to the format one at a time and the others fitted again (Brisebarre & Chevillard, "Efficient polynomial
 L-infinity approximations", ARITH 2007, in its greedy form). The shortest polynomial within the error is taken.
 """
 
@@ -91,6 +92,7 @@ def fits() -> Iterator[Fit]:
         yield series("SIN", mp.sin, mp.pi / 2, bits, scalar)
         yield Fit("COS", scalar, mpf(0), (mp.pi / 4) ** 2, lambda z: (mp.cos(mp.sqrt(z)) - 1 + z / 2) / z**2, lambda z: z**2, bits)
         yield series("SINH", mp.sinh, mpf(1), bits, scalar)
+        yield series("TANH", mp.tanh, mpf("0.55"), bits, scalar)
         yield series("ASIN", mp.asin, mpf(0.5), bits, scalar)
         yield series("ATAN", mp.atan, mpf(1), bits, scalar)
         yield Fit("ERF", scalar, mpf(0), mpf(1), lambda z: mp.erf(mp.sqrt(z)) / mp.sqrt(z) - 1, lambda z: mpf(1), bits)

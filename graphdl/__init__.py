@@ -5,22 +5,35 @@ Declare a network, differentiate it symbolically, read the gradient graph, and r
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import errors, ops
-from .calculus import grad, hessian, hvp, jacobian, jvp, vjp
+from .calculus import explain, grad, hessian, hvp, jacobian, jvp, vjp
 from .ir import Graph, Tensor
 from .ir.node import FUNCTIONS
 from .ops.source import parameter, placeholder
 from .version import __version__
 
+if TYPE_CHECKING:
+    from . import nn, optim, random
+    from .io import load, save
+    from .train import History, Trainer
+
+# What is imported only when it is first asked for, so that `import graphdl` stays light: modules, and public names in them.
+_LATE = {"io": ("load", "save"), "nn": (), "optim": (), "random": (), "train": ("History", "Trainer")}
+_LAZY = {name: module for module, names in _LATE.items() for name in (module, *names)}
+
 
 def __getattr__(name: str) -> Any:
-    """Every public function on tensors: ops enter themselves, so there is no list to keep."""
+    """Every public function on tensors (ops enter themselves, so there is no list to keep), and what is imported late."""
+    if name in _LAZY:
+        module = importlib.import_module(f".{_LAZY[name]}", __name__)
+        return module if _LAZY[name] == name else getattr(module, name)
     if name in FUNCTIONS:
         return FUNCTIONS[name]
     raise AttributeError(f"module 'graphdl' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *FUNCTIONS})
+    return sorted({*globals(), *FUNCTIONS, *_LAZY})

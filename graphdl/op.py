@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
-from .ir import Tensor, make_node
-from .ir.node import FUNCTIONS
+from .formula import Call, Formula
+from .ir import Node, Tensor, make_node
+from .ir.node import FUNCTIONS, REGISTRY
 from .kernel.expression import Expr, Index
 from .sizes import Dim, Size, bind
 from .types import TensorType
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 Access = Callable[[Index], Expr]
 F = TypeVar("F", bound=Callable[..., Any])
-REGISTRY: dict[str, type[Op]] = {}
 
 
 def function(defined: F) -> F:
@@ -79,6 +79,11 @@ class Op:
     def attributes(self) -> dict[str, Any]:
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.repr}  # type: ignore[arg-type]
 
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, Any]) -> Op:
+        """The op with these attributes, as `attributes` gives and the printer shows them. State starts at zero."""
+        return cls(**attributes)
+
     def bind(self, sizes: Mapping[str, int]) -> Op:
         """This op with the symbolic sizes in its attributes replaced by numbers."""
         bound = {name: _bind(value, sizes) for name, value in self.attributes.items()}
@@ -99,14 +104,13 @@ class Op:
         return [None] * len(operands)
 
     def jvp(self, tangents: Sequence[Tensor | None], output: Tensor, *operands: Tensor) -> Tensor | None:
-        """The tangent of the result. By default the transpose of the transpose: vjp, differentiated by its cotangent."""
-        from .calculus.jvp import transpose_of_vjp
+        """The tangent of the result, or of each result. NotImplemented where the op gives no rule of its own: then it is
+        the transpose of the transpose, that is vjp differentiated by its cotangent."""
+        return NotImplemented  # type: ignore[no-any-return]
 
-        return transpose_of_vjp(self, tangents, output, operands)
-
-    def formula(self, *operands: str) -> str:
-        """The op as mathematics in Unicode, given its operands' formulas."""
-        return f"{self.name}({', '.join(operands)})"
+    def formula(self, node: Node, *operands: Formula) -> Formula:
+        """The op at `node` as mathematics, given its operands' formulas."""
+        return Call(self.name, operands)
 
     # -- lowering and passes ------------------------------------------------------------------------------------
 

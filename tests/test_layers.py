@@ -16,12 +16,10 @@ ROOT = Path(__file__).parents[1]
 
 # From the bottom up. Names on one line may import each other; lines of one layer may not, nor anything above.
 LAYERS = """
-graphdl.version graphdl.errors graphdl.sizes graphdl.constraints graphdl.types
+graphdl.version graphdl.errors graphdl.sizes graphdl.constraints graphdl.types graphdl.formula graphdl.notation
 -
 graphdl.ir
 -
-graphdl.printer graphdl.parser
-graphdl.verifier
 graphdl.kernel
 -
 graphdl.op

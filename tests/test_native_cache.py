@@ -112,11 +112,11 @@ def test_untrusted_folders_are_refused(folder: Path, tmp_path: Path, monkeypatch
         folder.rename(tmp_path / "real")
         folder.write_bytes(b"")
     store = ObjectCache(folder)
-    with pytest.warns(RuntimeWarning, match="the object cache") as caught:
+    with pytest.warns(RuntimeWarning, match="the object cache"):
         assert store.get(KEYS[0]) is None
-        store.put(KEYS[1], b"data")
-        store.clear()
-    assert len(caught) == 1
+    store.put(KEYS[1], b"data")  # a second warning would be an error
+    store.clear()
+    assert store.get(KEYS[1]) is None
 
 
 @pytest.mark.parametrize("call", ["write", "open", "replace", "mkdir"])
@@ -134,10 +134,10 @@ def test_a_failing_disk_is_one_warning(folder: Path, monkeypatch: pytest.MonkeyP
         ObjectCache(folder).put(KEYS[0], b"before")
     monkeypatch.setattr(os, call, open_for_reading if call == "open" else fail)
     store = ObjectCache(folder)
-    with pytest.warns(RuntimeWarning, match=os.strerror(code)) as caught:
-        for _ in range(3):
-            assert jit.load_object(cached_object(IR, host(), cache=store)).address("answer")
-    assert len(caught) == 1
+    with pytest.warns(RuntimeWarning, match=os.strerror(code)):
+        cached_object(IR, host(), cache=store)
+    for _ in range(3):  # a second warning would be an error
+        assert jit.load_object(cached_object(IR, host(), cache=store)).address("answer")
     monkeypatch.undo()
     assert store.get(KEYS[0]) == (None if call == "mkdir" else b"before")
     assert not list(folder.glob("tmp.*"))
@@ -179,7 +179,7 @@ def test_abandoned_temporary_files_are_removed(folder: Path) -> None:
     old, new, foreign = folder / "tmp.1.a", folder / "tmp.2.b", folder / "notes.txt"
     for path in (old, new, foreign):
         path.write_bytes(b"")
-    os.utime(old, (time.time() - 7200,) * 2)
+    os.utime(old, (time.time() - 7200, time.time() - 7200))
     ObjectCache(folder).put(KEYS[1], b"")
     assert [path.exists() for path in (old, new, foreign)] == [False, True, True]
 

@@ -34,6 +34,8 @@ def _push_forward(node: Node, known: dict[Tensor, Tensor]) -> None:
     with derived(f"jvp {node.op.name}", [node]):
         outputs: Any = node.output if len(node.outputs) == 1 else node.outputs
         result = node.op.jvp(tangents, outputs, *node.operands)
+        if result is NotImplemented:
+            result = transpose_of_vjp(node.op, tangents, outputs, node.operands)
     for tensor, tangent in zip(node.outputs, result if isinstance(result, tuple) else (result,), strict=True):
         if tangent is not None:
             known[tensor] = tangent

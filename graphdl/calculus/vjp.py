@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import GradientError
 from ..ir import Node, Tensor, as_tensor, derived
@@ -46,6 +46,7 @@ def cotangents_of(ends: Sequence[Tensor], targets: Sequence[Tensor], seeds: Sequ
     for end, seed in zip(ends, seeds, strict=True):
         _accumulate(sums, end, seed)
     for node in reversed(order):
+        _record(node, sums, ends)
         if node not in active or not any(tensor in sums for tensor in node.outputs) or not node.operands:
             continue
         with derived(node.op.name, [node]):
@@ -63,6 +64,14 @@ def pull_back(node: Node, sums: dict[Tensor, Tensor]) -> Sequence[Tensor | None]
     given = tuple(sums[tensor] if tensor in sums else full(tensor.shape, 0, tensor.dtype) for tensor in node.outputs)
     several: Sequence[Tensor | None] = node.op.vjp(given, node.outputs, *node.operands)
     return several
+
+
+def _record(node: Node, sums: Mapping[Tensor, Tensor], ends: Sequence[Tensor]) -> None:
+    """Tell the cotangents of a node's results, which are complete now, what they are."""
+    end = ends[0] if len(ends) == 1 else None
+    for tensor in node.outputs:
+        if tensor in sums:
+            sums[tensor].node.provenance.cotangents.add((sums[tensor].index, end, tensor))
 
 
 def _depending(order: Sequence[Node], targets: Sequence[Tensor]) -> set[Node]:

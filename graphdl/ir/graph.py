@@ -32,7 +32,7 @@ class Graph:
 
     @cached_property
     def text(self) -> str:
-        from ..printer import print_graph
+        from .printer import print_graph
 
         return print_graph(self)
 
@@ -69,26 +69,26 @@ class Graph:
     @staticmethod
     def parse(text: str) -> Graph:
         """Read a printed graph back. Raises ParseError with the line."""
-        from ..parser import parse_graph
+        from .parser import parse_graph
 
         return parse_graph(text)
 
     def verify(self) -> Graph:
         """Check every invariant again, by the ops' own type rules. Raises VerificationError; returns the graph."""
-        from ..verifier import verify
+        from .verifier import verify
 
         verify(self)
         return self
 
     def to_networkx(self) -> networkx.MultiDiGraph[Any]:
         """A networkx graph: a node per op (attributes `op`, `type`, `sources`, ...), an edge per operand."""
-        from ..printer import to_networkx
+        from .export import to_networkx
 
         return to_networkx(self)
 
     def to_dot(self) -> str:
         """The graph in Graphviz' language."""
-        from ..printer import to_dot
+        from .export import to_dot
 
         return to_dot(self)
 

@@ -13,10 +13,12 @@ from ..constraints import Constraint, collect
 from ..errors import GraphdlError, TypeRuleError
 from ..sizes import Dim
 from ..types import Shape, TensorType
-from .provenance import Provenance, current
+from .provenance import current
 
 # Every public function on tensors, by name: `gd.exp`, `x.exp()` and the operators look here. Ops enter themselves.
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
+# Every class of ops, by name. They enter themselves too; the parser looks here.
+REGISTRY: dict[str, type[Any]] = {}
 
 
 class Operation(Protocol):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .node import Node
+    from .node import Node, Tensor
 
 _PACKAGE = str(Path(__file__).parents[1])
 _OWN = tuple(f"{folder}/" for folder in {_PACKAGE, *(str((Path(_PACKAGE) / link).resolve()) for link in ("passes", "backends"))})
@@ -33,13 +33,17 @@ class Provenance:
     """Sets that only grow: rewriting merges them, so nothing loses its origin.
 
     `sources` are user lines, `modules` paths such as `0` or `encoder.layers.1`, `rules` the names of derivative rules
-    and passes that made the node, `origins` the forward nodes it was derived from.
+    and passes that made the node, `origins` the forward nodes it was derived from. `cotangents` tells, for each result
+    (by index) that is a cotangent, of which output it is the derivative and by which tensor; the output is None where
+    derivatives of several outputs were summed. `is_derived` holds while only derivations have made the node.
     """
 
     sources: set[Source] = field(default_factory=set)
     modules: set[str] = field(default_factory=set)
     rules: set[str] = field(default_factory=set)
     origins: set[Node] = field(default_factory=set)
+    cotangents: set[tuple[int, Tensor | None, Tensor]] = field(default_factory=set)
+    is_derived: bool = False
 
     def merge(self, other: Provenance) -> None:
         if other is self:
@@ -48,6 +52,8 @@ class Provenance:
         self.modules |= other.modules
         self.rules |= other.rules
         self.origins |= other.origins
+        self.cotangents |= other.cotangents
+        self.is_derived = self.is_derived and other.is_derived
 
     @property
     def source(self) -> Source | None:
@@ -111,6 +117,7 @@ def current() -> Provenance:
         if _module.get():
             made.modules.add(_module.get())
         return made
+    made.is_derived = True
     made.rules.add(derivation.rule)
     made.origins.update(derivation.origins)
     for node in (*derivation.origins, *derivation.parents):

@@ -83,7 +83,7 @@ class Buffer:
 
     @property
     def storage(self) -> Buffer:
-        return self.base or self
+        return self.base.storage if self.base is not None else self
 
     def __repr__(self) -> str:
         return f"{self.name}: {self.type}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .expression import Const, Expr, Guard, IndexValue, Load, Reduce, Scalar, Variable
+from .program import Kernel, Program, Scatter, Step
 
 
 def format_expression(x: Expr) -> str:
@@ -23,3 +24,22 @@ def format_expression(x: Expr) -> str:
     assert isinstance(x, Scalar)
     name = x.dtype if x.function == "cast" else x.function
     return f"{name}({', '.join(map(format_expression, x.operands))})"
+
+
+def format_step(step: Step) -> str:
+    """A step as loops and assignments."""
+    head = f"{step.name}({', '.join(f'{axis.key} < {axis.size}' for axis in step.axes)})"
+    if isinstance(step, Kernel):
+        lines = [f"  {s.buffer.name}[{', '.join(map(str, s.index))}] := {format_expression(s.value)}" for s in step.stores]
+        return "\n".join([head, *lines])
+    if isinstance(step, Scatter):
+        return f"{head}\n  {step.buffer.name}[{', '.join(map(str, step.index))}] {step.kind}= {format_expression(step.value)}"
+    how = ("exclusive " if step.exclusive else "") + ("reverse " if step.reverse else "")
+    return f"{head}\n  {step.buffer.name} := {how}cumulative {step.kind} along {step.along.key} of {format_expression(step.value)}"
+
+
+def format_program(program: Program) -> str:
+    """Every buffer and step."""
+    groups = ("inputs", "parameters", "constants", "temporaries", "outputs")
+    buffers = [f"{group[:-1]} {buffer}" for group in groups for buffer in getattr(program, group)]
+    return "\n".join([*buffers, *map(format_step, program.steps)])

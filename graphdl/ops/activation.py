@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..ir import Tensor
+from ..formula import Formula, call
+from ..ir import Node, Tensor
 from ..kernel import interpretation
 from ..kernel.expression import Expr, apply
 from ..op import Array, Op, Sample, function, sample_array
@@ -76,8 +77,8 @@ class Sigmoid(Activation):
     def partial(self, position: int, output: Tensor, *operands: Tensor) -> Tensor | None:
         return output * (1 - output)
 
-    def formula(self, *operands: str) -> str:
-        return f"σ({operands[0]})"
+    def formula(self, node: Node, *operands: Formula) -> Formula:
+        return call("σ", *operands)
 
 
 @dataclass(frozen=True)

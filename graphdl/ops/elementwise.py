@@ -11,7 +11,8 @@ import numpy as np
 
 from ..constraints import unify
 from ..errors import ShapeError, TypeRuleError
-from ..ir import Tensor, as_tensor
+from ..formula import Call, Formula
+from ..ir import Node, Tensor, as_tensor
 from ..ir.node import FUNCTIONS
 from ..kernel import interpretation
 from ..kernel.derivative import derivative
@@ -76,7 +77,8 @@ class Elementwise(Op):
         total: Tensor | None = None
         for k, tangent in enumerate(tangents):
             term = self._term(k, tangent, output, operands) if tangent is not None else None
-            total = term if total is None or term is None else total + term
+            if term is not None:
+                total = term if total is None else total + term
         return total
 
     def _term(self, position: int, factor: Tensor, output: Tensor, operands: tuple[Tensor, ...]) -> Tensor | None:
@@ -113,9 +115,11 @@ class PartialDerivative(Elementwise):
         declared = self.scalar(tuple(operand.dtype.name for operand in operands))
         return interpretation.evaluate(declared, operands)
 
-    def formula(self, *operands: str) -> str:
-        prime = "′" if self.of.arity == 1 else f"_{self.position}′"
-        return f"{self.of.name}{prime}({', '.join(operands)})"
+    def formula(self, node: Node, *operands: Formula) -> Formula:
+        of = self.of.formula(node, *operands)
+        function = of.function if isinstance(of, Call) else self.of.name
+        primes = of.primes + 1 if isinstance(of, Call) else 1
+        return Call(function, operands, "" if self.of.arity == 1 else str(self.position + 1), primes)
 
 
 @cache

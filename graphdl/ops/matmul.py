@@ -10,7 +10,9 @@ import numpy as np
 
 from ..constraints import unify
 from ..errors import ShapeError, TypeRuleError
-from ..ir import Tensor, as_tensor
+from ..formula import Formula
+from ..formula import matmul as side_by_side
+from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Expr, Index, fresh_axis, reduce
 from ..op import Access, Array, Op, Sample, function, sample_array
 from ..sizes import as_size
@@ -54,8 +56,8 @@ class Matmul(Op):
         k = as_size(axis)
         return reduce("sum", (axis,), x((*index[:-1], k)) * y((*index[:-2], k, index[-1])))
 
-    def formula(self, *operands: str) -> str:
-        return " ".join(operand if operand.replace("ᵀ", "").isidentifier() else f"({operand})" for operand in operands)
+    def formula(self, node: Node, *operands: Formula) -> Formula:
+        return side_by_side(*operands)
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:

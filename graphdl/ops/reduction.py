@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import ShapeError, TypeRuleError
-from ..ir import Tensor, as_tensor
+from ..formula import Formula, Over, total
+from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Axis, Expr, Index, fresh_axis, reduce
 from ..op import Access, Array, Op, Sample, function, normalize_axes, normalize_axis, sample_array
 from ..sizes import Dim, as_size, product
@@ -63,10 +64,12 @@ class Reduction(Op):
         kept = [1 if k in self.axes else size for k, size in enumerate(like.shape)]
         return broadcast_to(reduced.reshape(kept), like.shape)
 
-    def formula(self, *operands: str) -> str:
-        sign = {"sum": "Σ", "prod": "Π"}.get(self.kind, self.kind)
-        over = ",".join(map(str, self.axes))
-        return f"{sign}_{over} {operands[0]}"
+    def formula(self, node: Node, *operands: Formula) -> Formula:
+        shape = node.operands[0].shape
+        index = "" if len(self.axes) == len(shape) else "".join("ijklmn"[k] if k < 6 else str(k) for k in self.axes)
+        if self.kind == "sum":
+            return total([len(shape) - 1 - k for k in self.axes], [shape[k] for k in self.axes], index, operands[0])
+        return Over({"prod": "Π"}.get(self.kind, self.name), index, operands[0])
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:

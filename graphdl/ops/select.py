@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import TypeRuleError
-from ..ir import Tensor, as_tensor
+from ..formula import Formula
+from ..ir import Node, Tensor, as_tensor
 from ..kernel import interpretation
 from ..kernel.expression import Expr, apply, cast
 from ..op import Array, Op, Sample, function, sample_array
@@ -90,7 +91,7 @@ class Cast(Elementwise):
         (tangent,) = tangents
         return astype(tangent, self.dtype) if tangent is not None and is_floating(self.dtype) else None
 
-    def formula(self, *operands: str) -> str:
+    def formula(self, node: Node, *operands: Formula) -> Formula:
         return operands[0]
 
     @classmethod
@@ -115,6 +116,9 @@ class StopGradient(Elementwise):
         return x[0]
 
     def evaluate(self, *operands: Array) -> Array:
+        return operands[0]
+
+    def formula(self, node: Node, *operands: Formula) -> Formula:
         return operands[0]
 
     def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:

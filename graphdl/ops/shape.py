@@ -10,10 +10,11 @@ import numpy as np
 
 from ..constraints import unify
 from ..errors import ShapeError
-from ..ir import Tensor, as_tensor
+from ..formula import Call, Formula, reshaped, transposed
+from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Expr, Index
 from ..op import Access, Array, Op, Sample, function, normalize_axis, sample_array
-from ..sizes import Dim, ceildiv, divides, is_nonnegative, product
+from ..sizes import Dim, Size, ceildiv, divides, is_nonnegative, maximum, product
 from ..types import Shape, TensorType, as_shape
 from .source import Full
 
@@ -69,7 +70,7 @@ class BroadcastTo(Linear):
             return broadcast_to(x.node.operands[0], self.shape)
         return Full(x.node.op.value, x.dtype, self.shape)() if isinstance(x.node.op, Full) else None
 
-    def formula(self, *operands: str) -> str:
+    def formula(self, node: Node, *operands: Formula) -> Formula:
         return operands[0]
 
     @classmethod
@@ -111,8 +112,8 @@ class Reshape(Linear):
             return reshape(x.node.operands[0], self.shape)
         return Full(x.node.op.value, x.dtype, self.shape)() if isinstance(x.node.op, Full) else None
 
-    def formula(self, *operands: str) -> str:
-        return operands[0]
+    def formula(self, node: Node, *operands: Formula) -> Formula:
+        return reshaped(operands[0])
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:
@@ -158,9 +159,9 @@ class Transpose(Linear):
             return Full(x.node.op.value, x.dtype, tuple(x.shape[k] for k in self.axes))()
         return None
 
-    def formula(self, *operands: str) -> str:
+    def formula(self, node: Node, *operands: Formula) -> Formula:
         swapped = self.axes == (*range(len(self.axes) - 2), len(self.axes) - 1, len(self.axes) - 2)
-        return f"{operands[0]}ᵀ" if swapped else f"transpose({operands[0]}, {self.axes})"
+        return transposed(operands[0]) if swapped else Call("transpose", (reshaped(operands[0]),), "".join(map(str, self.axes)))
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:
@@ -184,6 +185,10 @@ class Slice(Linear):
             last = start + (size - 1) * step
             if isinstance(size, int) and isinstance(last, int) and size > 0 and (last < 0 or (isinstance(whole, int) and last >= whole)):
                 raise ShapeError(f"the slice reaches {last} on axis {k} of size {whole}")
+            if size != 0:  # what sizes leave open is for the call to confirm
+                low, high = (start, last) if step > 0 else (last, start)
+                unify(maximum(low, 0), low, f"the lowest element of the slice on axis {k}, which is not negative,")
+                unify(maximum(high + 1, whole), whole, f"the end of the slice on axis {k} and the size {whole}")
         return x.with_shape(self.sizes)
 
     def evaluate(self, *operands: Array) -> Array:
@@ -218,6 +223,8 @@ def reindex(index: Index, from_shape: Shape, to_shape: Shape) -> Index:
 
     Stretches of axes with equal products are matched, so that most reshapes need no division.
     """
+    if 0 in from_shape or 0 in to_shape:
+        return (0,) * len(to_shape)  # there is no element to find
     result: list[Dim] = []
     for source, target in _match(from_shape, to_shape):
         flat: Dim = 0
@@ -346,7 +353,7 @@ def slice_axis(x: Tensor, axis: int, start: Dim, size: Dim, step: int = 1) -> Te
 def slice_bounds(key: slice, size: Dim) -> tuple[Dim, Dim, int]:
     """Start, size and step of a Python slice over an axis. Symbolic axes take the slice as within their size."""
     step = 1 if key.step is None else int(key.step)
-    if isinstance(size, int):
+    if isinstance(size, int) and not any(isinstance(bound, Size) for bound in (key.start, key.stop)):
         start, stop, step = key.indices(size)
         return start, max(0, -(-(stop - start) // step)), step
     lowest: Dim = 0 if step > 0 else size - 1

@@ -5,14 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 import itertools
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..errors import ShapeError, TypeRuleError
-from ..ir import Tensor
+from ..formula import Counter, Formula, Name, label_name, number
+from ..ir import Node, Tensor
 from ..kernel.expression import Expr, Index, cast, const, index_value
 from ..op import Access, Array, Op, Sample, function
 from ..sizes import Dim, Size
@@ -56,6 +58,11 @@ class ConstantArray:
     def write(self, value: Any) -> None:
         raise TypeRuleError("a constant cannot be changed: make it a gd.parameter")
 
+    @staticmethod
+    def decode(dtype: str, shape: Sequence[int], state: str) -> Array:
+        """The array whose `repr` is `state`. Raises ValueError or TypeError if it is not one of that type."""
+        return np.frombuffer(base64.b64decode(state, validate=True), numpy_dtype(dtype_name(dtype))).reshape(shape)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ConstantArray) and self.digest == other.digest
 
@@ -80,8 +87,8 @@ class Placeholder(Op):
     def infer(self, *operands: TensorType) -> TensorType:
         return TensorType(self.dtype, self.shape)
 
-    def formula(self, *operands: str) -> str:
-        return self.label
+    def formula(self, node: Node, *operands: Formula) -> Formula:
+        return label_name(self.label)
 
 
 @dataclass(frozen=True)
@@ -95,14 +102,20 @@ class Parameter(Op):
     shape: Shape
     state: ParameterState = field(repr=False)
 
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, Any]) -> Parameter:
+        if symbolic := [size for size in attributes["shape"] if not isinstance(size, int)]:
+            raise ShapeError(f"a parameter holds an array, so its sizes are numbers, not {symbolic[0]}")
+        return cls(**attributes, state=ParameterState(np.zeros(attributes["shape"], numpy_dtype(attributes["dtype"]))))
+
     def infer(self, *operands: TensorType) -> TensorType:
         return TensorType(self.dtype, self.shape)
 
     def evaluate(self, *operands: Array) -> Array:
         return self.state.read()
 
-    def formula(self, *operands: str) -> str:
-        return self.label
+    def formula(self, node: Node, *operands: Formula) -> Formula:
+        return label_name(self.label)
 
 
 @dataclass(frozen=True)
@@ -114,14 +127,18 @@ class Constant(Op):
     shape: Shape
     state: ConstantArray
 
+    @classmethod
+    def from_attributes(cls, attributes: Mapping[str, Any]) -> Constant:
+        return make_constant(ConstantArray.decode(**attributes))
+
     def infer(self, *operands: TensorType) -> TensorType:
         return TensorType(self.dtype, self.shape)
 
     def evaluate(self, *operands: Array) -> Array:
         return self.state.read()
 
-    def formula(self, *operands: str) -> str:
-        return f"{self.state.read().item():g}" if self.state.read().size == 1 else "const"
+    def formula(self, node: Node, *operands: Formula) -> Formula:
+        return number(self.state.read().item()) if self.state.read().size == 1 else Name("C")
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:
@@ -137,6 +154,10 @@ class Full(Op):
     value: float | int | bool | Size
     dtype: str
     shape: Shape
+    sign: float = field(init=False, repr=False)  # tells -0.0 from 0.0, which are equal
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sign", math.copysign(1, self.value) if isinstance(self.value, float) else 1.0)
 
     def infer(self, *operands: TensorType) -> TensorType:
         return TensorType(self.dtype, self.shape)
@@ -147,8 +168,8 @@ class Full(Op):
     def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
         return cast(index_value(self.value), self.dtype) if isinstance(self.value, Size) else const(self.value, self.dtype)
 
-    def formula(self, *operands: str) -> str:
-        return f"{self.value:g}" if isinstance(self.value, float) else str(self.value)
+    def formula(self, node: Node, *operands: Formula) -> Formula:
+        return number(self.value)
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:
@@ -177,6 +198,9 @@ class Iota(Op):
 
     def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
         return cast(index_value(index[self.axis]), self.dtype)
+
+    def formula(self, node: Node, *operands: Formula) -> Formula:
+        return Counter(len(self.shape) - 1 - self.axis)
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 
-from ..ir import Tensor
+from .. import formula
+from ..formula import Formula, call
+from ..ir import Node, Tensor
 from ..kernel import interpretation
 from ..kernel.expression import Expr, apply
 from ..kernel.functions import TABLE
 from ..op import Array, Sample, function, sample_array
 from .elementwise import Elementwise, align
+
+Notation = Callable[..., Formula] | None
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class TableFunction(Elementwise):
 
     function: ClassVar[str]
     numpy: ClassVar[Callable[..., Array]]
-    notation: ClassVar[str] = ""
+    notation: ClassVar[Notation] = None
     low: ClassVar[float] = -2.0
     high: ClassVar[float] = 2.0
 
@@ -33,8 +38,8 @@ class TableFunction(Elementwise):
         with np.errstate(all="ignore"):
             return np.asarray(type(self).numpy(*operands))
 
-    def formula(self, *operands: str) -> str:
-        return self.notation.format(*operands) if self.notation else super().formula(*operands)
+    def formula(self, node: Node, *operands: Formula) -> Formula:
+        return type(self).notation(*operands) if type(self).notation else call(self.name, *operands)
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:
@@ -68,32 +73,36 @@ def _function(kind: type[TableFunction], public: str, document: str) -> None:
     function(made)
 
 
-def _define(public: str, document: str, numpy: Callable[..., Any], kinds: str = "f", row: str | None = None, notation: str = "", **bounds: float) -> None:
+def _define(public: str, document: str, numpy: Callable[..., Any], kinds: str = "f", row: str | None = None, notation: Notation = None, **bounds: float) -> None:
     row = row or public
     members = {
-        "__doc__": document, "name": public, "function": row, "numpy": staticmethod(numpy), "kinds": kinds, "notation": notation,
+        "__doc__": document, "name": public, "function": row, "numpy": staticmethod(numpy), "kinds": kinds, "notation": staticmethod(notation) if notation else None,
         "arity": TABLE[row].arity, "__module__": __name__, **bounds,
     }  # fmt: skip
     kind = dataclass(frozen=True)(type(public.title().replace("_", ""), (TableFunction,), members))
     _function(kind, public, document)
 
 
-_define("add", "x + y, elementwise.", np.add, "fi", notation="({} + {})")
-_define("subtract", "x - y, elementwise.", np.subtract, "fi", notation="({} - {})")
-_define("multiply", "x * y, elementwise.", np.multiply, "fi", notation="{} ⊙ {}")
-_define("divide", "x / y, elementwise; integers give float64.", np.divide, notation="{} / {}", low=0.5)
+def _relation(sign: str) -> Callable[..., Formula]:
+    return lambda x, y: formula.related(x, sign, y)
+
+
+_define("add", "x + y, elementwise.", np.add, "fi", notation=formula.add)
+_define("subtract", "x - y, elementwise.", np.subtract, "fi", notation=formula.subtract)
+_define("multiply", "x * y, elementwise.", np.multiply, "fi", notation=formula.multiply)
+_define("divide", "x / y, elementwise; integers give float64.", np.divide, notation=formula.divide, low=0.5)
 _define("floor_divide", "The largest integer not above x / y; integer division by zero gives 0, as in NumPy.", np.floor_divide, "fi", low=0.5)
 _define("remainder", "x - y * floor(x / y), with the sign of y; integer remainder by zero gives 0, as in NumPy.", np.remainder, "fi", low=0.5)
-_define("power", "x to the power y.", np.power, "f", notation="{}^{}", low=0.3)
-_define("maximum", "The larger of x and y; NaN where either is NaN.", np.maximum, "fib", notation="max({}, {})")
-_define("minimum", "The smaller of x and y; NaN where either is NaN.", np.minimum, "fib", notation="min({}, {})")
+_define("power", "x to the power y.", np.power, "f", notation=formula.power, low=0.3)
+_define("maximum", "The larger of x and y; NaN where either is NaN.", np.maximum, "fib", notation=partial(call, "max"))
+_define("minimum", "The smaller of x and y; NaN where either is NaN.", np.minimum, "fib", notation=partial(call, "min"))
 _define("atan2", "The angle of the point (x, y), in radians.", np.arctan2)
-_define("negative", "-x", np.negative, "fi", notation="-{}")
-_define("abs", "|x|", np.abs, "fi", notation="|{}|")
+_define("negative", "-x", np.negative, "fi", notation=formula.negate)
+_define("abs", "|x|", np.abs, "fi", notation=formula.magnitude)
 _define("sign", "-1, 0 or 1; NaN for NaN.", np.sign, "fi")
 _define("floor", "The largest integer not above x.", np.floor)
 _define("ceil", "The smallest integer not below x.", np.ceil)
-_define("round", "The nearest integer, halves to even.", np.rint)
+_define("round", "The nearest integer, halves to even.", np.rint, low=-1.4, high=1.4)
 _define("trunc", "x without its fraction.", np.trunc)
 _define("exp", "e to the power x.", np.exp)
 _define("exp2", "2 to the power x.", np.exp2)
@@ -102,7 +111,7 @@ _define("log2", "The logarithm to base 2.", np.log2, low=0.3)
 _define("log10", "The logarithm to base 10.", np.log10, low=0.3)
 _define("log1p", "log(1 + x), exact for small x.", np.log1p, low=-0.6)
 _define("expm1", "exp(x) - 1, exact for small x.", np.expm1)
-_define("sqrt", "The square root.", np.sqrt, notation="√{}", low=0.3)
+_define("sqrt", "The square root.", np.sqrt, low=0.3)
 _define("rsqrt", "1 / sqrt(x).", lambda x: 1 / np.sqrt(x), low=0.3)
 _define("cbrt", "The cube root.", np.cbrt, low=0.3)
 _define("sin", "Sine of x in radians.", np.sin)
@@ -120,12 +129,12 @@ _define("erf", "The error function.", interpretation.erf)
 _define("erfc", "1 - erf(x), exact for large x.", interpretation.erfc)
 _define("softplus", "log(1 + exp(x)), without overflow.", interpretation.softplus)
 _define("share", "1 where x > y, 1/2 where x = y, else 0: the derivative of max(x, y) by x.", interpretation.share)
-_define("equal", "x == y", np.equal, "fib", notation="[{} = {}]")
-_define("not_equal", "x != y", np.not_equal, "fib", notation="[{} ≠ {}]")
-_define("less", "x < y", np.less, "fib", notation="[{} < {}]")
-_define("less_equal", "x <= y", np.less_equal, "fib", notation="[{} ≤ {}]")
-_define("greater", "x > y", np.greater, "fib", notation="[{} > {}]")
-_define("greater_equal", "x >= y", np.greater_equal, "fib", notation="[{} ≥ {}]")
+_define("equal", "x == y", np.equal, "fib", notation=formula.equal)
+_define("not_equal", "x != y", np.not_equal, "fib", notation=_relation("≠"))
+_define("less", "x < y", np.less, "fib", notation=_relation("<"))
+_define("less_equal", "x <= y", np.less_equal, "fib", notation=_relation("≤"))
+_define("greater", "x > y", np.greater, "fib", notation=_relation(">"))
+_define("greater_equal", "x >= y", np.greater_equal, "fib", notation=_relation("≥"))
 _define("isnan", "Whether x is not a number.", np.isnan)
 _define("isfinite", "Whether x is neither NaN nor infinite.", np.isfinite)
 _define("bitwise_and", "x & y; the logical and of bools.", np.bitwise_and, "ib", row="bit_and")

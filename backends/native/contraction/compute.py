@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from ..llvm import I1, I64, Function, Module, Value
+from ..llvm import I1, I64, PTR, Function, Module, Value
 from . import dot_kernel, micro_kernel
 from .dispatch import MicroKernels
 from .interface import Direct, Epilogue, Operand, Parts
@@ -18,7 +18,7 @@ from .matrices import Store
 from .pack import row_address
 from .schedule import Emitted, Schedule, Shape
 
-GROUP = 8
+CHUNK = 64  # tasks whose sums are kept while the blocks of k go by
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,20 @@ class _Task:
     columns: Value
 
 
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """A block of k."""
+
+    first: Value
+    count: Value
+
+
 def compute(module: Module, schedule: Schedule, name: str, prepare: Prepare) -> str:
     """Emit the compute kernel."""
     f, parts, shape = open_kernel(module, name, prepare)
     writer = _Compute(f, schedule, parts, shape)
-    with f.loop(f.parameters[1], f.parameters[2]) as loop:
-        writer.run(loop.index)
+    with f.loop(f.parameters[1], f.parameters[2], CHUNK) as loop:
+        writer.run_chunk(loop.index, least(f, f.add(loop.index, I64.const(CHUNK)), f.parameters[2]))
     f.ret()
     return name
 
@@ -47,7 +55,7 @@ class _Compute:
 
     def __init__(self, f: Function, schedule: Schedule, parts: Parts, shape: Shape[Emitted]) -> None:
         self.f, self.schedule, self.parts, self.shape = f, schedule, parts, shape
-        self.scalar = schedule.scalar.scalar
+        self.scalar, self.vector = schedule.scalar.scalar, schedule.scalar.with_lanes(schedule.lanes)
         self.tiles, self.panels = schedule.tiles(shape).value, schedule.panels(shape).value
         self.width = schedule.task_columns(shape).value
         self.dots = self._flag(schedule.uses_dots(shape))
@@ -56,24 +64,51 @@ class _Compute:
         self.epilogue: Epilogue = parts.epilogue
         if parts.epilogue.direct:
             self.epilogue = _DirectEpilogue(parts.epilogue.direct, Store(parts.epilogue.direct, schedule.scalar))
-        self.scratch_row = I64.const(max(tile.vectors for tile in (schedule.table.full, *schedule.flat)) * schedule.lanes)
-        self.scratch = f.alloca(schedule.scalar, schedule.table.full.rows * int(self.scratch_row.text))
+        self.tile_size = schedule.sums_per_tile
+        self.blocks, self.block = (quantity.value for quantity in schedule.k_blocks(shape))
+        self.one_block = f.compare("eq", self.blocks, I64.const(1))
+        self.sums = f.alloca(schedule.scalar, self.tile_size * CHUNK)
+        self.partial = f.alloca(schedule.scalar, self.tile_size)
 
     def _flag(self, condition: Emitted) -> Value:
         return self.f.compare("ne", condition.value, I64.const(0)) if condition.value.text.startswith("%") else I1.const(condition.value.text != "0")
 
-    def run(self, index: Value) -> None:
-        task = self._locate(index)
+    def run_chunk(self, begin: Value, end: Value) -> None:
+        """All blocks of k for the tasks of a chunk: each block's part of A and B is used by many tiles while it is in cache."""
+        f = self.f
+        with f.loop(I64.const(0), self.blocks) as block:
+            first = f.mul(block.index, self.block)
+            steps = _Steps(first, least(f, self.block, f.sub(self.parts.k, first)))
+            is_first = f.compare("eq", block.index, I64.const(0))
+            is_last = f.compare("eq", f.add(block.index, I64.const(1)), self.blocks)
+            with f.loop(begin, end) as loop:
+                place = f.select(self.one_block, I64.const(0), f.sub(loop.index, begin))
+                sums = f.offset(self.sums, f.mul(place, I64.const(self.tile_size)), self.scalar)
+                self._run(self._locate(loop.index), steps, sums, is_first, is_last)
+
+    def _run(self, task: _Task, steps: _Steps, sums: Value, is_first: Value, is_last: Value) -> None:
         f = self.f
         in_place = self._stores_in_place(task)
-        if self.schedule.has_dots:
+        partial = f.select(is_first, sums, self.partial)
+        if self.dots.text != "false":
             with f.when(self.dots):
-                self._dots(task)
-        with self._unless(self.dots):
-            self._tile(task, in_place)
+                self._dots(task, steps, partial)
+        if self.dots.text != "true":
+            with self._unless(self.dots):
+                self._tile(task, steps, partial, in_place)
+        with self._unless(is_first):
+            self._accumulate(task, sums)
         if in_place.text != "true":
-            with self._unless(in_place):
-                self._finish(task)
+            with f.when(f.bit_and(is_last, f.bit_xor(in_place, I1.const(True)))):
+                self._finish(task, sums)
+
+    def _accumulate(self, task: _Task, sums: Value) -> None:
+        """Add the partial sums of a later block of k to those before it; what lies past the valid columns is never used."""
+        f = self.f
+        with f.loop(I64.const(0), task.rows) as row, f.loop(I64.const(0), task.columns, self.schedule.lanes) as column:
+            place = f.add(f.mul(row.index, self.width), column.index)
+            total, part = (f.load(f.offset(tile, place, self.scalar), self.vector) for tile in (sums, self.partial))
+            f.store(f.add(total, part), f.offset(sums, place, self.scalar))
 
     def _unless(self, condition: Value) -> AbstractContextManager[None]:
         return self.f.when(self.f.bit_xor(condition, I1.const(True)))
@@ -81,7 +116,7 @@ class _Compute:
     def _locate(self, index: Value) -> _Task:
         """The tile of a task. Heights differ by at most one row, so that no tile is left with a few rows only."""
         f = self.f
-        group = I64.const(GROUP)
+        group = I64.const(self.schedule.group_tiles)
         batch, rest = split(f, index, f.mul(self.tiles, self.panels))
         block, rest = split(f, rest, f.mul(group, self.panels))
         first = f.mul(block, group)
@@ -98,84 +133,85 @@ class _Compute:
         f = self.f
         if not self.parts.epilogue.direct:
             return I1.const(False)
-        tiled = f.bit_xor(self.dots, I1.const(True))
+        tiled = f.bit_and(f.bit_xor(self.dots, I1.const(True)), self.one_block)
         if self.schedule.target.has_masks:
             return tiled
         return f.bit_and(tiled, f.compare("eq", task.columns, self.width))
 
     # -- sums -----------------------------------------------------------------------------------------------------
 
-    def _dots(self, task: _Task) -> None:
+    def _dots(self, task: _Task, steps: _Steps, sums: Value) -> None:
         """Dot products of the tile's rows with a few columns at a time."""
         f = self.f
         a, b = self.parts.a.direct, self.parts.b.direct
         assert a and b
-        kernel, step = self.kernels.dots(task.rows)
-        left = row_address(f, a, self.scalar, task.batch, task.row)
-        with f.loop(I64.const(0), task.columns, step) as loop:
-            right = row_address(f, b, self.scalar, task.batch, f.add(task.column, loop.index))
+        kernel, width = self.kernels.dots(task.rows)
+        left = f.offset(row_address(f, a, self.scalar, task.batch, task.row), steps.first, self.scalar)
+        with f.loop(I64.const(0), task.columns, width) as loop:
+            right = f.offset(row_address(f, b, self.scalar, task.batch, f.add(task.column, loop.index)), steps.first, self.scalar)
             arguments = (
-                left, a.row_stride, right, b.row_stride, self.parts.k, f.offset(self.scratch, loop.index, self.scalar), self.scratch_row,
+                left, a.row_stride, right, b.row_stride, steps.count, f.offset(sums, loop.index, self.scalar), self.width,
                 task.rows, f.sub(task.columns, loop.index),
             )  # fmt: skip
             _call(f, kernel, arguments)
 
-    def _tile(self, task: _Task, in_place: Value) -> None:
+    def _tile(self, task: _Task, steps: _Steps, sums: Value, in_place: Value) -> None:
         """Panel by panel through the full micro-kernels, or at one stroke when the task is as wide as a flat tile."""
         f, schedule = self.f, self.schedule
-        c, c_row = self._destination(task, in_place)
-        a = self._left(task)
-        whole = I64.const(schedule.panel_columns)
+        c, c_row = self._destination(task, sums, in_place)
+        a = self._left(task, steps.first)
+        panel = I64.const(schedule.panel_columns)
 
         def multiply(kernel: Value, column: Value, columns: Value) -> None:
-            b, b_k = self._right(task.batch, f.add(task.column, column))
-            _call(f, kernel, (*a, b, b_k, self.parts.k, f.offset(c, column, self.scalar), c_row, columns))
+            b = self._right(task.batch, f.add(task.column, column), steps.first)
+            _call(f, kernel, (*a, *b, steps.count, f.offset(c, column, self.scalar), c_row, columns))
 
-        if not schedule.flat:
+        if self.width.text == panel.text:
             multiply(self.kernels.full(task.rows), I64.const(0), task.columns)
             return
-        is_flat = f.bit_and(f.compare("sgt", self.width, whole), f.compare("eq", task.columns, self.width))
+        is_flat = f.bit_and(f.compare("sgt", self.width, panel), f.compare("eq", task.columns, self.width))
         with f.when(is_flat):
             multiply(self.kernels.flat(task.rows), I64.const(0), task.columns)
-        with self._unless(is_flat), f.loop(I64.const(0), task.columns, whole) as loop:
+        with self._unless(is_flat), f.loop(I64.const(0), task.columns, panel) as loop:
             multiply(self.kernels.full(task.rows), loop.index, f.sub(task.columns, loop.index))
 
-    def _destination(self, task: _Task, in_place: Value) -> tuple[Value, Value]:
+    def _destination(self, task: _Task, sums: Value, in_place: Value) -> tuple[Value, Value]:
+        """Pointer and row stride of the tile that the micro-kernel writes."""
         f, direct = self.f, self.parts.epilogue.direct
         if not direct:
-            return self.scratch, self.scratch_row
+            return sums, self.width
         output = f.offset(row_address(f, direct, self.scalar, task.batch, task.row), task.column, self.scalar)
-        return f.select(in_place, output, self.scratch), f.select(in_place, direct.row_stride, self.scratch_row)
+        return f.select(in_place, output, sums), f.select(in_place, direct.row_stride, self.width)
 
-    def _left(self, task: _Task) -> tuple[Value, Value, Value]:
-        """Pointer, row stride and k stride of the tile's rows of A."""
+    def _left(self, task: _Task, first: Value) -> tuple[Value, Value, Value]:
+        """Pointer, row stride and k stride of the tile's rows of A, from k = `first` on."""
         f, schedule, one = self.f, self.schedule, I64.const(1)
         if not schedule.packs_a:
             assert self.parts.a.direct
             direct = self.parts.a.direct
-            return row_address(f, direct, self.scalar, task.batch, task.row), direct.row_stride, direct.column_stride
-        assert self.parts.packed_a
-        rows, extent = schedule.packed_a_extents(self.shape)
-        leading = schedule.leading_dimension(extent).value
-        batch = task.batch if schedule.a.batched else I64.const(0)
-        start = f.offset(self.parts.packed_a, f.mul(batch, f.mul(rows.value, leading)), self.scalar)
-        if schedule.a.contiguous == "mn":
-            return f.offset(start, task.row, self.scalar), one, leading
-        return f.offset(start, f.mul(task.row, leading), self.scalar), leading, one
+            start, row_stride, k_stride = row_address(f, direct, self.scalar, task.batch, task.row), direct.row_stride, direct.column_stride
+        else:
+            assert self.parts.packed_a
+            rows, extent = schedule.packed_a_extents(self.shape)
+            leading = schedule.leading_dimension(extent).value
+            row_stride, k_stride = (one, leading) if schedule.a.contiguous == "mn" else (leading, one)
+            batch = task.batch if schedule.a.batched else I64.const(0)
+            start = f.offset(self.parts.packed_a, f.add(f.mul(batch, f.mul(rows.value, leading)), f.mul(task.row, row_stride)), self.scalar)
+        return f.offset(start, f.mul(first, k_stride), self.scalar), row_stride, k_stride
 
-    def _right(self, batch: Value, column: Value) -> tuple[Value, Value]:
-        """Pointer and k stride of B from `column` on, packed or in place."""
+    def _right(self, batch: Value, column: Value, first: Value) -> tuple[Value, Value]:
+        """Pointer and k stride of B from `column` and k = `first` on, packed or in place."""
         f, schedule = self.f, self.schedule
-        packed = (self._packed_panel(batch, column), I64.const(schedule.panel_columns)) if self.parts.packed_b else None
-        if not schedule.reads_b_in_place:
-            assert packed
-            return packed
-        direct = self.parts.b.direct
-        assert direct
-        in_place = f.offset(row_address(f, direct, self.scalar, batch, I64.const(0)), f.mul(column, direct.row_stride), self.scalar)
-        if not packed:
-            return in_place, direct.column_stride
-        return f.select(self.packed_b, packed[0], in_place), f.select(self.packed_b, packed[1], direct.column_stride)
+        start, k_stride = Value("null", PTR), I64.const(schedule.panel_columns)
+        if self.packed_b.text != "false":
+            start = self._packed_panel(batch, column)
+        if schedule.reads_b_in_place:
+            direct = self.parts.b.direct
+            assert direct
+            origin = f.offset(direct.pointer, f.mul(batch, direct.batch_stride), self.scalar)
+            in_place = f.offset(origin, f.mul(column, direct.row_stride), self.scalar)
+            start, k_stride = f.select(self.packed_b, start, in_place), f.select(self.packed_b, k_stride, direct.column_stride)
+        return f.offset(start, f.mul(first, k_stride), self.scalar), k_stride
 
     def _packed_panel(self, batch: Value, column: Value) -> Value:
         f, schedule = self.f, self.schedule
@@ -188,23 +224,23 @@ class _Compute:
 
     # -- epilogue -------------------------------------------------------------------------------------------------
 
-    def _finish(self, task: _Task) -> None:
-        """Run the epilogue over the tile in the scratch, row by row: whole vectors, then the tail."""
+    def _finish(self, task: _Task, sums: Value) -> None:
+        """Run the epilogue over the finished tile, row by row: whole vectors, then the tail."""
         f, lanes = self.f, self.schedule.lanes
         whole = f.mul(f.emit(I64, f"udiv {task.columns.typed}, {lanes}"), I64.const(lanes))
         with f.loop(I64.const(0), task.rows) as row:
             with f.loop(I64.const(0), whole, lanes) as column:
-                self._finish_vector(task, row.index, column.index, lanes, None)
+                self._finish_vector(task, sums, row.index, column.index, lanes, None)
             if not self.schedule.target.has_masks:
                 with f.loop(whole, task.columns) as column:
-                    self._finish_vector(task, row.index, column.index, 0, None)
+                    self._finish_vector(task, sums, row.index, column.index, 0, None)
                 return
             with f.when(f.compare("slt", whole, task.columns)):
-                self._finish_vector(task, row.index, whole, lanes, f.tail_mask(f.sub(task.columns, whole), lanes))
+                self._finish_vector(task, sums, row.index, whole, lanes, f.tail_mask(f.sub(task.columns, whole), lanes))
 
-    def _finish_vector(self, task: _Task, row: Value, column: Value, lanes: int, mask: Value | None) -> None:
+    def _finish_vector(self, task: _Task, sums: Value, row: Value, column: Value, lanes: int, mask: Value | None) -> None:
         f = self.f
-        address = f.offset(self.scratch, f.add(f.mul(row, self.scratch_row), column), self.scalar)
+        address = f.offset(sums, f.add(f.mul(row, self.width), column), self.scalar)
         value = f.load(address, self.schedule.scalar.with_lanes(lanes))
         self.epilogue.store(f, task.batch, f.add(task.row, row), f.add(task.column, column), value, mask)
 

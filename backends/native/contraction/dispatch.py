@@ -29,14 +29,14 @@ class MicroKernels:
         """The micro-kernel for a panel of B, at the height `rows`."""
         full = self.schedule.table.full
         masked = self.schedule.target.has_masks
-        return self._among({height: self._kernel(Tile(height, full.vectors), masked) for height in self._heights(full.rows)}, rows)
+        return self._among({height: self._kernel(Tile(height, full.vectors), masked=masked, streams=True) for height in self._heights(full.rows)}, rows)
 
     def flat(self, rows: Value) -> Value:
         """The one for a flat tile, at the height `rows`."""
         flat = self.schedule.flat
         heights = self._heights(flat[-1].rows)
         widest = {height: next(tile.vectors for tile in flat if height <= tile.rows) for height in heights}
-        return self._among({height: self._kernel(Tile(height, vectors), False) for height, vectors in widest.items()}, rows)
+        return self._among({height: self._kernel(Tile(height, vectors), masked=False, streams=False) for height, vectors in widest.items()}, rows)
 
     def dots(self, rows: Value) -> tuple[Value, Value]:
         """The kernel of dot products for `rows` rows, and how many columns it takes at a time."""
@@ -50,8 +50,8 @@ class MicroKernels:
             step = self.f.select(self.f.compare("sgt", rows, I64.const(rows_before)), I64.const(narrower), step)
         return self._among(names, rows), step
 
-    def _kernel(self, tile: Tile, masked: bool) -> str:
-        return micro_kernel(self.f.module, self.schedule.scalar, self.schedule.lanes, tile, masked=masked)
+    def _kernel(self, tile: Tile, *, masked: bool, streams: bool) -> str:
+        return micro_kernel(self.f.module, self.schedule.scalar, self.schedule.lanes, tile, masked=masked, streams=streams)
 
     def _among(self, names: dict[int, str], rows: Value) -> Value:
         """The address of the kernel for `rows`."""

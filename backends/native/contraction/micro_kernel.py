@@ -7,10 +7,12 @@ code reads packed panels and matrices where they lie, transposed or not.
 
 from __future__ import annotations
 
-from ..llvm import I32, I64, PTR, Function, Module, Type, Value
+from collections.abc import Sequence
+
+from ..llvm import I1, I32, I64, PTR, Function, Module, Type, Value
 from .tile import Tile
 
-AHEAD = 8
+AHEAD = 16  # steps of k between fetching a row of B into the first-level cache and using it
 ROWS_PER_POINTER = 3  # x86 addresses reach base, base + stride and base + 2 * stride
 
 PARAMETERS = (
@@ -19,30 +21,37 @@ PARAMETERS = (
 SIGNATURE = ", ".join(type.text for _, type in PARAMETERS)
 
 
-def micro_kernel(module: Module, scalar: Type, lanes: int, tile: Tile, *, masked: bool) -> str:
-    """The name of the micro-kernel for `tile`, written into `module` on first use. `masked` ones load and store only `columns` lanes."""
-    name = f"contract_{scalar.suffix}_{tile.rows}x{tile.vectors}x{lanes}{'m' if masked else ''}"
+def micro_kernel(module: Module, scalar: Type, lanes: int, tile: Tile, *, masked: bool, streams: bool = True) -> str:
+    """The name of the micro-kernel for `tile`, written into `module` on first use. `masked` ones load and store only `columns` lanes.
+
+    Those that `streams` fetch B ahead: panels come from distant caches, and the hardware's own prefetch stops at every page.
+    """
+    name = f"contract_{scalar.suffix}_{tile.rows}x{tile.vectors}x{lanes}{'m' if masked else ''}{'s' if streams else ''}"
     if name not in module.functions:
         f = module.function(name, PARAMETERS, linkage="internal", attributes="noinline")
-        _Writer(f, scalar.with_lanes(lanes), tile, masked).write()
+        _Writer(f, scalar.with_lanes(lanes), tile, masked, streams).write()
     return name
 
 
 class _Writer:
     """Writes one micro-kernel."""
 
-    def __init__(self, f: Function, vector: Type, tile: Tile, masked: bool) -> None:
-        self.f, self.vector, self.tile = f, vector, tile
+    def __init__(self, f: Function, vector: Type, tile: Tile, masked: bool, streams: bool) -> None:
+        self.f, self.vector, self.tile, self.streams = f, vector, tile, streams
         self.a, self.a_row, self.a_k, self.b, self.b_k, self.k, self.c, self.c_row, self.columns = f.parameters
         self.masks = [self._mask(v) if masked else None for v in range(tile.vectors)]
 
     def _mask(self, v: int) -> Value:
-        remaining = self.f.sub(self.columns, I64.const(v * self.vector.lanes))
-        return self.f.tail_mask(remaining, self.vector.lanes)
+        """The valid lanes of vector `v`, compared as i32: with i64 the comparison itself would take two registers."""
+        f, lanes = self.f, I32.with_lanes(self.vector.lanes)
+        columns = f.splat(f.convert("trunc", self.columns, I32), lanes.lanes)
+        return f.compare("sgt", columns, f.add(f.lanes_index(lanes), lanes.const(v * lanes.lanes)))
 
     def write(self) -> None:
         f, tile = self.f, self.tile
         groups = range(0, tile.rows, ROWS_PER_POINTER)
+        self.within = [f.mul(self.a_row, I64.const(row)) if row else I64.const(0) for row in range(min(ROWS_PER_POINTER, tile.rows))]
+        self.ahead = f.mul(self.b_k, I64.const(AHEAD))
         pointers = [self._element(self.a, f.mul(self.a_row, I64.const(row))) for row in groups]
         zero = [self.vector.const(0.0)] * (tile.rows * tile.vectors)
         with f.loop(I64.const(0), self.k, carried=[self.b, *pointers, *zero]) as loop:
@@ -58,13 +67,12 @@ class _Writer:
         """One k: a row of B in registers, then each element of A broadcast against it."""
         f, tile = self.f, self.tile
         right = [f.load(self._vector(b, v), self.vector, self.masks[v]) for v in range(tile.vectors)]
-        ahead = self._element(b, f.mul(self.b_k, I64.const(AHEAD)))
-        for v in range(tile.vectors):
+        ahead = self._element(b, self.ahead)
+        for v in range(tile.vectors if self.streams else 0):
             f.intrinsic_void("prefetch", self._vector(ahead, v), I32.const(0), I32.const(3), I32.const(1), overload=[PTR])
         following: list[Value] = []
         for row in range(tile.rows):
-            within = f.mul(self.a_row, I64.const(row % ROWS_PER_POINTER))
-            address = self._element(rows[row // ROWS_PER_POINTER], within)
+            address = self._element(rows[row // ROWS_PER_POINTER], self.within[row % ROWS_PER_POINTER])
             left = f.splat(f.load(address, self.vector.with_lanes(0)), self.vector.lanes)
             following += [f.fma(left, right[v], sums[row * tile.vectors + v]) for v in range(tile.vectors)]
         return following
@@ -73,8 +81,21 @@ class _Writer:
         return self._element(pointer, I64.const(v * self.vector.lanes))
 
     def _store(self, sums: list[Value]) -> None:
+        """Masked stores are slow on some processors, so whole tiles are stored without."""
+        f = self.f
+        if self.masks[0] is None:
+            self._store_rows(sums, self.masks)
+            return
+        is_whole = f.compare("sge", self.columns, I64.const(self.tile.vectors * self.vector.lanes))
+        with f.when(is_whole):
+            self._store_rows(sums, [None] * self.tile.vectors)
+        with f.when(f.bit_xor(is_whole, I1.const(True))):
+            self._store_rows(sums, self.masks)
+
+    def _store_rows(self, sums: list[Value], masks: Sequence[Value | None]) -> None:
         f, tile = self.f, self.tile
+        start = self.c
         for row in range(tile.rows):
-            start = self._element(self.c, f.mul(self.c_row, I64.const(row)))
+            start = self._element(start, self.c_row) if row else start
             for v in range(tile.vectors):
-                f.store(sums[row * tile.vectors + v], self._vector(start, v), self.masks[v])
+                f.store(sums[row * tile.vectors + v], self._vector(start, v), masks[v])

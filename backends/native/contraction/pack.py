@@ -14,6 +14,7 @@ from .kernel import Prepare, least, open_kernel, split
 from .schedule import Schedule
 from .transpose import transpose
 
+ROWS_AT_ONCE = 64  # of B, copied into all panels before the next ones: so many pages stay mapped and are read along
 _Copy = Callable[[Value, int, Value | None], None]
 
 
@@ -56,12 +57,16 @@ def pack_b(module: Module, schedule: Schedule, name: str, prepare: Prepare) -> s
     f, parts, shape = open_kernel(module, name, prepare)
     panels, width = schedule.packed_panels(shape).value, I64.const(schedule.panel_columns)
     assert parts.packed_b is not None
-    with f.loop(f.parameters[1], f.parameters[2]) as task:
+    rows = I64.const(ROWS_AT_ONCE if schedule.b.contiguous != "k" else 1 << 40)
+    with f.loop(I64.const(0), parts.k, rows) as block, f.loop(f.parameters[1], f.parameters[2]) as task:
         batch, panel = split(f, task.index, panels)
         first = f.mul(panel, width)
         target = f.offset(parts.packed_b, f.mul(task.index, f.mul(parts.k, width)), schedule.scalar.scalar)
         writer = _PanelWriter(f, schedule, parts, batch, first, target)
-        writer.transposed() if schedule.b.contiguous == "k" else writer.straight()
+        if schedule.b.contiguous == "k":
+            writer.transposed()
+        else:
+            writer.straight(block.index, least(f, f.add(block.index, rows), parts.k))
     f.ret()
     return name
 
@@ -78,14 +83,14 @@ class _PanelWriter:
     def _address(self, k: Value, column: Value) -> Value:
         return self.f.offset(self.target, self.f.add(self.f.mul(k, I64.const(self.width)), column), self.schedule.scalar.scalar)
 
-    def straight(self) -> None:
-        """Copy along the columns: the free axis is contiguous, or nothing is."""
+    def straight(self, begin: Value, end: Value) -> None:
+        """Copy a block of k along the columns: the free axis is contiguous, or nothing is."""
         f = self.f
         is_whole = f.compare("eq", self.columns, I64.const(self.width))
-        with f.when(is_whole), f.loop(I64.const(0), self.parts.k) as loop:
+        with f.when(is_whole), f.loop(begin, end) as loop:
             for column in range(0, self.width, self.lanes):
                 self._copy(loop.index, I64.const(column), self.lanes, None)
-        with f.when(f.bit_xor(is_whole, is_whole.type.const(True))), f.loop(I64.const(0), self.parts.k) as loop:
+        with f.when(f.bit_xor(is_whole, is_whole.type.const(True))), f.loop(begin, end) as loop:
             self._tail(loop.index)
 
     def _tail(self, k: Value) -> None:

@@ -30,6 +30,9 @@ class Quantity(Protocol):
 
 Q = TypeVar("Q", bound=Quantity)
 
+SHORT_K = 128  # below, adding up the lanes of a dot product costs as much as the product
+SHORT_ROW = 768  # elements of a row of B; a longer one puts every k on a page of its own
+
 
 @dataclass(frozen=True, slots=True)
 class Emitted:
@@ -41,6 +44,8 @@ class Emitted:
     def _with(self, other: Emitted | int, instruction: str, *, swapped: bool = False) -> Emitted:
         right = other.value if isinstance(other, Emitted) else I64.const(other)
         x, y = (right, self.value) if swapped else (self.value, right)
+        if instruction == "mul" and "0" in (x.text, y.text):
+            return Emitted(self.f, I64.const(0))
         if not (x.text + y.text).replace("-", "").isdigit():
             return Emitted(self.f, self.f.emit(I64, f"{instruction} {x.typed}, {y.text}"))
         a, b = int(x.text), int(y.text)
@@ -104,8 +109,9 @@ class Schedule:
     a: Traits
     b: Traits
     static: Shape[int] | None = None  # the sizes, where all are known: kernels that would never run are left out
-    dot_rows: int = 12  # up to this m dots beat transposing B into panels
-    unpacked_rows: int = 64  # up to this m reading B in place beats packing it
+    group_tiles: int = 16  # tiles of rows that one pass over the panels of B serves
+    dot_rows: tuple[int, int] = (8, 24)  # up to this m dots beat transposing B into panels: for a short k, for a long one
+    in_place_rows: tuple[int, int] = (128, 28)  # up to this m reading B in place beats packing it: for a short row of B, for a long one
 
     @property
     def table(self) -> TileTable:
@@ -141,15 +147,32 @@ class Schedule:
     def flat(self) -> tuple[Tile, ...]:
         return self.table.flat if self.reads_b_in_place else ()
 
+    @property
+    def sums_per_tile(self) -> int:
+        """Elements of the largest tile."""
+        dots = [tile.rows * self.panel_columns for tile in self.table.dots]
+        return max(dots + [tile.rows * tile.vectors * self.lanes for tile in (self.table.full, *self.table.flat)])
+
+    @property
+    def longest_block(self) -> int:
+        """The longest block of k: with it, the rows of A of a group of tiles fill half of the second-level cache."""
+        block = self.target.l2 // 2 * 8 // (self.group_tiles * self.table.full.rows * self.scalar.bits)
+        return max(block // 16 * 16, 16)
+
     # -- conditions on the sizes ----------------------------------------------------------------------------------
 
     def uses_dots(self, s: Shape[Q]) -> Q:
-        return at_most(s.m, self.dot_rows) if self.has_dots else 0 * s.m
+        return self._at_most(s.m, s.k, SHORT_K, self.dot_rows) if self.has_dots else 0 * s.m
 
     def packs_b(self, s: Shape[Q]) -> Q:
         if self.reads_b_in_place:
-            return 1 - at_most(s.m, self.unpacked_rows)
+            return 1 - self._at_most(s.m, s.n, SHORT_ROW, self.in_place_rows)
         return 1 - self.uses_dots(s)
+
+    def _at_most(self, x: Q, extent: Q, short: int, limits: tuple[int, int]) -> Q:
+        """1 where x <= the first limit if `extent` <= `short`, where x <= the second otherwise."""
+        is_short = at_most(extent, short)
+        return is_short * at_most(x, limits[0]) + (1 - is_short) * at_most(x, limits[1])
 
     # -- the grid of output tiles: tasks of the compute kernel ----------------------------------------------------
 
@@ -176,6 +199,12 @@ class Schedule:
 
     def compute_tasks(self, s: Shape[Q]) -> Q:
         return s.batch * self.tiles(s) * self.panels(s)
+
+    def k_blocks(self, s: Shape[Q]) -> tuple[Q, Q]:
+        """How many blocks k is cut into (one if k is 0), and the length of all but the last; whole vectors for dot products."""
+        blocks = (s.k + self.longest_block - 1) // self.longest_block
+        blocks = blocks + 1 // (1 + blocks)
+        return blocks, ((s.k + blocks - 1) // blocks + 15) // 16 * 16
 
     # -- packing ----------------------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .expression import Real
+from .expression import Real, fma
 
 
 def product(x: Real, y: Real) -> tuple[Real, Real]:
@@ -26,3 +26,9 @@ def ordered_sum(x: Real, y: Real) -> tuple[Real, Real]:
     """x + y and its rounding error, for |x| >= |y| (Dekker's Fast2Sum)."""
     total = x + y
     return total, y - (total - x)
+
+
+def doubled_product(x: tuple[Real, Real], y: tuple[Real, Real]) -> tuple[Real, Real]:
+    """The product of two unevaluated sums, to about twice the precision."""
+    high, low = product(x[0], y[0])
+    return high, fma(x[0], y[1], fma(x[1], y[0], low))

@@ -229,7 +229,7 @@ def copy_sign(x: Real, sign: Real) -> Real:
 def polynomial(x: Real, coefficients: Mapping[str, Sequence[float]] | Sequence[float]) -> Real:
     """The sum of coefficients[k] * x**k: Horner's rule, over two interleaved chains when it is long (Estrin's first step)."""
     row = coefficients[x.type.scalar] if isinstance(coefficients, Mapping) else coefficients
-    if len(row) < 7:
+    if len(row) < 9:
         return _horner(x, x, row)
     square = x * x
     return fma(_horner(x, square, row[1::2]), x, _horner(x, square, row[0::2]))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from .coefficients import SINH
-from .exponential import EXP_RANGE, scaled_exp, split_expm1
+from .coefficients import SINH, TANH
+from .exponential import EXP_RANGE, normal_exp, scaled_exp
 from .expression import Mask, Real, copy_sign, fma, least, polynomial, where
 from .logarithm import log1p_positive
 from .registry import function
@@ -16,14 +16,17 @@ TANH_ONE = {"float": 10.0, "double": 20.0}
 LARGE = {"float": 2.0**12, "double": 2.0**28}
 
 
-@function("tanh", ulp32=1.5, ulp64=2.0)
+@function("tanh", ulp32=1.5, ulp64=1.5)
 def tanh(x: Real) -> Real:
-    """expm1(2|x|) / (expm1(2|x|) + 2) with the sign of x."""
-    power, grown = split_expm1(least(abs(x), TANH_ONE[x.type.scalar]) * 2.0)
-    return copy_sign(fma(power, grown, power - 1.0) / fma(power, grown, power + 1.0), x)
+    """A minimax polynomial below 0.55, where tanh is 1/2, and 1 - 2 / (e**(2|x|) + 1) with the sign of x above."""
+    size = abs(x)
+    square = x * x
+    near = fma(polynomial(square, TANH) * square, size, size)
+    far = 1.0 - 2.0 / (normal_exp(least(size, TANH_ONE[x.type.scalar]) * 2.0) + 1.0)
+    return copy_sign(where(size < 0.55, near, far), x)
 
 
-@function("sinh", ulp32=2.0, ulp64=2.0)
+@function("sinh", ulp32=1.75, ulp64=1.75)
 def sinh(x: Real) -> Real:
     """(e**|x| - e**-|x|) / 2 with the sign of x, and a minimax polynomial below 1."""
     size = abs(x)
@@ -33,7 +36,7 @@ def sinh(x: Real) -> Real:
     return where(size < 1.0, near, copy_sign(half - 0.25 / half, x))
 
 
-@function("cosh", ulp32=2.0, ulp64=2.0)
+@function("cosh", ulp32=1.6, ulp64=1.6)
 def cosh(x: Real) -> Real:
     """(e**|x| + e**-|x|) / 2."""
     half = _half_exp(abs(x))
@@ -45,7 +48,7 @@ def _half_exp(x: Real) -> Real:
     return scaled_exp(least(x, EXP_RANGE[x.type.scalar][1] + 1.0), power=-1)
 
 
-@function("asinh", ulp32=3.0, ulp64=3.0)
+@function("asinh", ulp32=1.8, ulp64=1.8)
 def asinh(x: Real) -> Real:
     """log1p(|x| + x**2 / (1 + sqrt(x**2 + 1))) with the sign of x; log(2|x|) for large x."""
     size = abs(x)
@@ -55,7 +58,7 @@ def asinh(x: Real) -> Real:
     return copy_sign(_log1p_doubled(where(large, size - 1.0, near), large), x)
 
 
-@function("acosh", ulp32=3.0, ulp64=3.0)
+@function("acosh", ulp32=2.25, ulp64=2.6)
 def acosh(x: Real) -> Real:
     """log1p(t + sqrt(t (t + 2))) for t = x - 1; log(2x) for large x."""
     t = x - 1.0
@@ -69,7 +72,7 @@ def _log1p_doubled(x: Real, doubled: Mask) -> Real:
     return log1p_positive(x) + where(doubled, x.const(math.log(2.0)), 0.0)
 
 
-@function("atanh", ulp32=3.0, ulp64=3.0)
+@function("atanh", ulp32=2.1, ulp64=1.9)
 def atanh(x: Real) -> Real:
     """log1p(2|x| / (1 - |x|)) / 2 with the sign of x."""
     size = abs(x)

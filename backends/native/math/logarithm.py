@@ -25,14 +25,14 @@ class Reduced:
     exponent: Bits  # n + bias where a number has its exponent
 
 
-@function("log", ulp32=1.0, ulp64=1.0)
+@function("log", ulp32=0.9, ulp64=0.9)
 def log(x: Real) -> Real:
     """ln x: the exponent times ln 2 in two parts plus log1p of the reduced fraction (fdlibm e_log.c; Tang, ACM TOMS 16, 1990)."""
     reduced = reduce_log(x)
     return _special(x, _natural(reduced.n, reduced.r))
 
 
-@function("log2", ulp32=1.5, ulp64=1.5)
+@function("log2", ulp32=1.0, ulp64=1.0)
 def log2(x: Real) -> Real:
     """The base-2 logarithm: the exponent plus log1p(r) log2(e) in two parts; exact for powers of two."""
     reduced = reduce_log(x)
@@ -40,7 +40,7 @@ def log2(x: Real) -> Real:
     return _special(x, _sum(reduced.n, high, low))
 
 
-@function("log10", ulp32=1.5, ulp64=1.5)
+@function("log10", ulp32=0.85, ulp64=0.85)
 def log10(x: Real) -> Real:
     """The base-10 logarithm: n log10(2) plus log1p(r) log10(e), each in two parts."""
     reduced = reduce_log(x)
@@ -49,14 +49,14 @@ def log10(x: Real) -> Real:
     return _special(x, _sum(reduced.n * head, high, fma(reduced.n, rest, low)))
 
 
-@function("log1p", ulp32=1.5, ulp64=1.5)
+@function("log1p", ulp32=1.5, ulp64=1.4)
 def log1p(x: Real) -> Real:
     """ln(1 + x): the rounding error of 1 + x is added to the reduced fraction (Tang, ACM TOMS 16, 1990, section 3)."""
     at_most = where(x.equals(-1.0), x.const(float("-inf")), float("nan"))
     return copy_sign(where(x.compare("ugt", -1.0), log1p_positive(x), at_most), x)
 
 
-@function("softplus", ulp32=2.0, ulp64=2.0)
+@function("softplus", ulp32=1.8, ulp64=1.8)
 def softplus(x: Real) -> Real:
     """ln(1 + e**x) = max(x, 0) + log1p(e**-|x|)."""
     return greatest(x, 0.0) + _log1p_finite(exp_negative(-abs(x)))
@@ -70,20 +70,21 @@ def log1p_positive(x: Real) -> Real:
 def _log1p_finite(x: Real) -> Real:
     total = 1.0 + x
     missing = x - (total - 1.0)
-    reduced = _reduce(total)
+    reduced = reduce_normal(total)
     inverse = (2 * x.format.one - reduced.exponent).real()
-    return _natural(reduced.n, fma(where(x < 2.0**60, missing, 0.0), inverse, reduced.r))
+    return _natural(reduced.n, fma(missing, where(x < 2.0**60, inverse, 0.0), reduced.r))
 
 
 def reduce_log(x: Real) -> Reduced:
     """The reduction of x > 0, denormal numbers among them."""
     lift = x.format.fraction + 1
     tiny = x < x.format.smallest_normal
-    reduced = _reduce(where(tiny, x * 2.0**lift, x))
+    reduced = reduce_normal(where(tiny, x * 2.0**lift, x))
     return Reduced(reduced.n - where(tiny, x.const(lift), 0.0), reduced.r, reduced.exponent)
 
 
-def _reduce(x: Real) -> Reduced:
+def reduce_normal(x: Real) -> Reduced:
+    """The reduction of x > 0 that is not denormal."""
     layout, root = x.format, SQRT_HALF[x.type.scalar]
     raised = x.bits() + (layout.one - root)
     unit = 2.0**layout.fraction

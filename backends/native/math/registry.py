@@ -22,7 +22,7 @@ def function(name: str, *, ulp32: float, ulp64: float) -> Callable[[Callable[P, 
             reals = [Real(f, operand) for operand in operands]
             return emitter(*reals).value  # type: ignore[call-arg, arg-type]
 
-        emit.__name__, emit.__doc__ = name, emitter.__doc__
+        emit.__name__, emit.__doc__ = name, f"{emitter.__doc__}\n\nWithin {ulp32} ulp in float and {ulp64} ulp in double, on every target."
         FUNCTIONS[name] = emit
         BOUNDS[name] = {"float": ulp32, "double": ulp64}
         return emitter

@@ -46,7 +46,7 @@ def sqrt(x: Real) -> Real:
     return x.unary("sqrt")
 
 
-@function("rsqrt", ulp32=1.0, ulp64=1.0)
+@function("rsqrt", ulp32=1.5, ulp64=1.5)
 def rsqrt(x: Real) -> Real:
     """1 / sqrt(x) as a square root and a division, both correctly rounded."""
     return 1.0 / sqrt(x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import importlib
 import platform
 import sys
 import sysconfig
@@ -13,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from graphdl.backends.native.llvm import Module
-from graphdl.backends.native.runtime import stub
+from graphdl.backends.native.runtime import layout
 from graphdl.backends.native.runtime.cache import cached_object
 from graphdl.backends.native.runtime.checked import Array, CheckedCall, exchange_in_python
 from graphdl.backends.native.runtime.jit import load_object
+from graphdl.backends.native.runtime.layout import Field
 from graphdl.backends.native.runtime.signature import ArraySpec, Derived, Signature
-from graphdl.backends.native.runtime.stub import Field
+from graphdl.backends.native.runtime.stub import emit_stub
 from graphdl.backends.native.target import host
 from graphdl.errors import BackendError
 
@@ -42,11 +44,13 @@ class NativeCall:
         self.signature = signature
         self.checked = CheckedCall(signature, native.exchange if native else exchange_in_python)
         self.static = self.checked.static
-        self._table = _table(signature, self.checked) if native and _stub_can_take(signature) else None
+        interned = [sys.intern(spec.name) for spec in signature.inputs]  # as keywords in a caller's code are
+        names = np.array([id(name) for name in interned], np.int64)
+        self._table = _table(signature, self.checked, names) if native and _stub_can_take(signature) else None
         self.call: Callable[..., Any] = self.checked
         if native and self._table is not None:
-            # The built-in function owns both: the table as its `self`, what the table points at as its `module`.
-            self.call = native.wrap(self._table, (self.checked, signature))
+            # The function owns both: the table as its `self`, what the table points at as its `module`.
+            self.call = native.wrap(self._table, (self.checked, signature, interned, names))
 
     @property
     def threads(self) -> int:
@@ -56,7 +60,9 @@ class NativeCall:
     def threads(self, threads: int) -> None:
         self.checked.threads = threads
         if self._table is not None:
+            self._table.flags.writeable = True
             self._table[Field.THREADS] = threads
+            self._table.flags.writeable = False
 
     def __call__(self, *args: object, **keywords: object) -> Any:
         return self.call(*args, **keywords)
@@ -67,7 +73,7 @@ class _Native:
 
     def __init__(self) -> None:
         module = Module(target_triple=host().triple)
-        stub.emit_stub(module)
+        emit_stub(module)
         loaded = load_object(cached_object(str(module), host()), _imports()).pin()
         self.exchange = _EXCHANGE(loaded.address("gd_exchange"))
         self._definition = _MethodDefinition(b"program", loaded.address("gd_call"), _METH_FASTCALL_KEYWORDS, b"A compiled graphdl program.")
@@ -99,18 +105,18 @@ def _layout_holds(array: Array) -> bool:
         return ctypes.c_int64.from_address(address).value
 
     base = id(array)
-    if word(base + stub.OB_TYPE) != id(np.ndarray) or word(base + stub.DATA) != array.ctypes.data or word(base + stub.DESCRIPTOR) != id(array.dtype):
+    if word(base + layout.OB_TYPE) != id(np.ndarray) or word(base + layout.DATA) != array.ctypes.data or word(base + layout.DESCRIPTOR) != id(array.dtype):
         return False
-    rank, flags = (ctypes.c_int32.from_address(base + offset).value for offset in (stub.RANK, stub.FLAGS))
+    rank, flags = (ctypes.c_int32.from_address(base + offset).value for offset in (layout.RANK, layout.FLAGS))
     if rank != array.ndim or bool(flags & 1) != array.flags.c_contiguous or bool(flags & 0x100) != array.flags.aligned:
         return False
-    dimensions = word(base + stub.DIMENSIONS)
+    dimensions = word(base + layout.DIMENSIONS)
     return list(array.shape) == [word(dimensions + 8 * axis) for axis in range(rank)]
 
 
 def _imports() -> dict[str, int]:
     """The addresses of what the stub calls."""
-    names = [name for name in stub.IMPORTS if not name.startswith("PyArray_")]
+    names = [name for name in layout.IMPORTS if not name.startswith("PyArray_")]
     found = {name: _address(ctypes.pythonapi[name]) for name in names}
     return {**found, "PyArray_NewFromDescr": _numpy_function(_NEW_FROM_DESCR)}
 
@@ -123,20 +129,19 @@ def _address(function: object) -> int:
 
 
 def _numpy_function(index: int) -> int:
-    core: Any = np._core if hasattr(np, "_core") else np.core  # NumPy 1 has it under the older name
     get_pointer = ctypes.pythonapi["PyCapsule_GetPointer"]
     get_pointer.argtypes, get_pointer.restype = [ctypes.py_object, ctypes.c_char_p], ctypes.c_void_p
-    table = get_pointer(core._multiarray_umath._ARRAY_API, None)
+    table = get_pointer(importlib.import_module("numpy._core._multiarray_umath")._ARRAY_API, None)
     return int(ctypes.c_int64.from_address(table + 8 * index).value)
 
 
 def _stub_can_take(signature: Signature) -> bool:
     specs = [*signature.inputs, *signature.outputs]
-    small = signature.slots + len(signature.size_names) + signature.derived <= stub.MAX_WORDS
-    return small and all(len(spec.shape) <= stub.MAX_RANK and not spec.dtype.hasobject for spec in specs)
+    small = signature.slots + len(signature.size_names) + signature.derived <= layout.MAX_WORDS
+    return small and all(len(spec.shape) <= layout.MAX_RANK and not spec.dtype.hasobject for spec in specs)
 
 
-def _table(signature: Signature, checked: CheckedCall) -> Array:
+def _table(signature: Signature, checked: CheckedCall, names: Array) -> Array:
     named = len(signature.size_names)
     fields = {
         Field.INPUTS: len(signature.inputs),
@@ -155,11 +160,14 @@ def _table(signature: Signature, checked: CheckedCall) -> Array:
         Field.ARRAY_TYPE: id(np.ndarray),
         Field.RELEASE_GIL: int(signature.release_gil),
         Field.UNPACK: int(signature.unpack and len(signature.outputs) == 1),
+        Field.NAMES: names.ctypes.data,
     }
     seen: set[str] = set()
     inputs = [word for spec in signature.inputs for word in _input_words(spec, signature, seen)]
     outputs = [word for spec in signature.outputs for word in _output_words(spec, signature)]
-    return np.array([*(fields[which] for which in Field if which != Field.ARRAYS), *inputs, *outputs], np.int64)
+    table = np.array([*(fields[which] for which in Field if which != Field.ARRAYS), *inputs, *outputs], np.int64)
+    table.flags.writeable = False  # callers can reach it, as the function's `__self__`
+    return table
 
 
 def _input_words(spec: ArraySpec, signature: Signature, seen: set[str]) -> list[int]:

@@ -92,31 +92,32 @@ class CheckedCall:
             return signature.failed(status)
         return outputs[0] if signature.unpack and len(outputs) == 1 else tuple(outputs)
 
-    def _sizes(self, inputs: list[Array]) -> Array:
+    def _sizes(self, inputs: list[Array]) -> ctypes.Array[ctypes.c_int64]:
         known = _match_sizes(self.signature.inputs, inputs)
         names = self.signature.size_names
-        sizes = np.zeros(len(names) + self.signature.derived, np.int64)
-        sizes[: len(names)] = [known[name] for name in names]
+        sizes = (ctypes.c_int64 * (len(names) + self.signature.derived))(*(known[name] for name in names))
         if self._shapes is not None:
-            status = self._shapes(sizes.ctypes.data, sizes.ctypes.data + 8 * len(names))
+            status = self._shapes(sizes, ctypes.byref(sizes, 8 * len(names)))
             if status:
                 self.signature.failed(status)
         return sizes
 
-    def _run(self, arrays: list[Array], sizes: Array) -> int:
-        size = int(self._arena_bytes(sizes.ctypes.data)) if self._arena_bytes is not None else 0
+    def _run(self, arrays: list[Array], sizes: ctypes.Array[ctypes.c_int64]) -> int:
+        size = int(self._arena_bytes(sizes)) if self._arena_bytes is not None else 0
         claimed = self.arena.claim(size)
         while self.signature.exclusive and not claimed:
             time.sleep(0.00005)
             claimed = self.arena.claim(size)
-        own, address = (None, int(self.arena.table[1])) if claimed else allocate(size)
-        pointers = np.array([*(array.ctypes.data for array in arrays), *self.static, address], np.int64)
         try:
-            return int(self._entry(pointers.ctypes.data, sizes.ctypes.data, self.threads))
+            own, scratch = (None, int(self.arena.table[1])) if claimed else allocate(size)
+            addresses = [array.__array_interface__["data"][0] for array in arrays]  # half the time of `array.ctypes.data`
+            pointers = (ctypes.c_int64 * self.signature.slots)(*addresses, *self.static.tolist(), scratch)
+            status = int(self._entry(pointers, sizes, self.threads))
+            del own
+            return status
         finally:
             if claimed:
                 self.arena.release()
-            del own
 
 
 def bind(specs: tuple[ArraySpec, ...], args: tuple[object, ...], keywords: dict[str, object]) -> list[object]:
@@ -139,6 +140,8 @@ def bind(specs: tuple[ArraySpec, ...], args: tuple[object, ...], keywords: dict[
 
 def _as_input(value: object, spec: ArraySpec) -> Array:
     """A C-contiguous, aligned array of the input's dtype and rank; copied only if it has to be. Arrays are never cast."""
+    if type(value) is np.ndarray and value.dtype == spec.dtype and value.ndim == len(spec.shape) and value.flags.carray:
+        return value
     try:
         array = np.asarray(value)
     except Exception as error:

@@ -2,9 +2,10 @@
 
 Measured with LLVM 22 on a Zen 5 core, for a straight-line 12x32 float micro-kernel of 212 lines: parsing 0.5 ms; parsing and
 emitting 1.5 ms at level 0, 4.7 ms at 1, 5.1 ms at 2 and 5.2 ms at 3, whatever the code model. So level 2 is the default, and no
-IR passes run unless asked for. Loading that object took 0.61 ms with an MCJIT engine of its own and 0.08 ms with one shared
-ORC LLJIT, hence ORC. JITLink lays out an object in one stretch of memory, so that the small code model always reaches the
-object's own constants and functions; it costs no more than RuntimeDyld.
+IR passes run unless asked for. At levels 1 to 3 each function costs some 0.4 ms and each loop some 0.7 ms; at level 0 a tenth.
+Loading that object took 0.61 ms with an MCJIT engine of its own and 0.08 ms with one shared ORC LLJIT, hence ORC. JITLink lays
+out an object in one stretch of memory, so that the small code model always reaches the object's own constants and functions; it
+costs no more than RuntimeDyld.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from graphdl.backends.native.target import Target
 _RUN = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 _ITERATIONS = 200_000
 _UNROLLED = 8  # vectors moved per step of a streaming loop
-_BUDGET = 0.3  # seconds per figure
+_BUDGET = 0.25  # seconds per figure
 
 
 @dataclass(frozen=True, slots=True)

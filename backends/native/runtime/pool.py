@@ -15,11 +15,10 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 from graphdl.backends.native.llvm import I1, I32, I64, PTR, Function, Module, Value
 from graphdl.backends.native.runtime.cache import cached_object
+from graphdl.backends.native.runtime.futex import LINUX, SystemCalls, emit_futex, system_call
 from graphdl.backends.native.runtime.jit import load_object
 from graphdl.backends.native.target import host
 
@@ -29,41 +28,29 @@ SPINS = {"x86_64": 1000, "aarch64": 8000}  # about 30 us: `pause` takes 40 to 14
 _LINE = 128  # bytes: processors fetch cache lines in pairs
 _IDLE, _POSTED, _ASLEEP = (I32.const(k) for k in range(3))
 _CALLER_ASLEEP = I32.const(1 << 31)
-_FUTEX_WAIT, _FUTEX_WAKE = I64.const(128), I64.const(129)  # the private variants
 _KEPT_SIGNALS = (4, 5, 6, 7, 8, 11)  # SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV: faults of the worker itself
 
 
-@dataclass(frozen=True, slots=True)
-class _Calls:
-    """Numbers of the system calls of one Linux architecture."""
-
-    futex: int
-    signal_mask: int
-    affinity: int
-
-
-_LINUX = {"x86_64": _Calls(202, 14, 204), "aarch64": _Calls(98, 135, 123)}
-
-
-def emit_pool(module: Module, *, atfork: str = "pthread_atfork") -> None:
+def emit_pool(module: Module, *, atfork: str = "pthread_atfork", linkage: str = "") -> None:
     """Add `gd_pool_run` and what it needs to `module`, for the module's target triple.
 
     Undefined symbols on Linux: pthread_create, pthread_attr_init, pthread_attr_setstacksize, pthread_attr_setdetachstate, syscall,
     and `atfork`. glibc keeps pthread_atfork in its static part: code linked at run time takes `__register_atfork`.
+    With linkage `weak`, several such objects in one program share one pool.
     """
     architecture = module.target_triple.split("-")[0]
-    calls = _LINUX.get(architecture) if "linux" in module.target_triple else None
+    calls = LINUX.get(architecture) if "linux" in module.target_triple else None
     _emit_in_place(module)
     if calls is None:
-        _emit_run_without_threads(module)
+        _emit_run_without_threads(module, linkage)
         return
     _emit_state(module, atfork)
-    _emit_futex(module, calls)
+    emit_futex(module, calls)
     _emit_worker(module)
     _emit_grow(module, calls, atfork)
     _emit_forked(module)
     _emit_join(module)
-    _emit_run(module, SPINS[architecture])
+    _emit_run(module, SPINS[architecture], linkage)
 
 
 @functools.cache
@@ -88,7 +75,6 @@ def _emit_state(module: Module, atfork: str) -> None:
     for name in ("setstacksize", "setdetachstate"):
         module.declare(f"pthread_attr_{name}", f"i32 @pthread_attr_{name}(ptr, {'i64' if name == 'setstacksize' else 'i32'})")
     module.declare(atfork, f"i32 @{atfork}(ptr, ptr, ptr{', ptr' if atfork == '__register_atfork' else ''})")
-    module.declare("syscall", "i64 @syscall(i64, ...)")
 
 
 _BUSY, _PENDING, _JOB = (Value(f"@gd_pool_{name}", PTR) for name in ("busy", "pending", "job"))
@@ -97,10 +83,6 @@ _WORKERS, _SPINS, _PROCESSORS, _REGISTERED = (Value(f"@gd_pool_{name}", PTR) for
 
 def _mailbox(f: Function, worker: Value) -> Value:
     return f.offset(Value("@gd_pool_mail", PTR), f.mul(worker, I64.const(_LINE // 4)), "i32")
-
-
-def _system_call(f: Function, number: int, arguments: Sequence[Value]) -> Value:
-    return f.emit(I64, f"call i64 (i64, ...) @syscall({', '.join(a.typed for a in (I64.const(number), *arguments))})")
 
 
 def _emit_in_place(module: Module) -> None:
@@ -119,22 +101,22 @@ def _emit_in_place(module: Module) -> None:
     f.ret()
 
 
-def _run_header(module: Module) -> tuple[Function, list[Value]]:
-    f = module.function("gd_pool_run", [("kernel", PTR), ("args", PTR), ("tasks", I64), ("threads", I64)])
+def _run_header(module: Module, linkage: str) -> tuple[Function, list[Value]]:
+    f = module.function("gd_pool_run", [("kernel", PTR), ("args", PTR), ("tasks", I64), ("threads", I64)], None, linkage)
     kernel, args, tasks, threads = f.parameters
     parts = f.intrinsic("smin", I64, f.intrinsic("smin", I64, tasks, threads), I64.const(MAX_THREADS))
     parts = f.intrinsic("smax", I64, parts, f.convert("zext", f.compare("sgt", tasks, I64.const(0)), I64))
     return f, [kernel, args, tasks, parts]
 
 
-def _emit_run_without_threads(module: Module) -> None:
-    f, job = _run_header(module)
+def _emit_run_without_threads(module: Module, linkage: str) -> None:
+    f, job = _run_header(module, linkage)
     f.call("gd_pool_inline", None, *job)
     f.ret()
 
 
-def _emit_run(module: Module, spins: int) -> None:
-    f, job = _run_header(module)
+def _emit_run(module: Module, spins: int, linkage: str) -> None:
+    f, job = _run_header(module, linkage)
     parts = job[3]
     f.branch_if(f.compare("sgt", parts, I64.const(1)), "lock", "inline")
     f.label("lock")
@@ -160,20 +142,10 @@ def _emit_run(module: Module, spins: int) -> None:
     with f.loop(I64.const(1), parts) as loop:
         mailbox = _mailbox(f, loop.index)
         with f.when(f.compare("eq", f.atomic_rmw("xchg", mailbox, _POSTED), _ASLEEP)):
-            f.call("gd_pool_wake", None, mailbox)
+            f.call("gd_futex_wake", None, mailbox)
     f.call("gd_pool_part", None, *job, I64.const(0))
     f.call("gd_pool_join", None)
     f.atomic_store(I32.const(0), _BUSY)
-    f.ret()
-
-
-def _emit_futex(module: Module, calls: _Calls) -> None:
-    f = module.function("gd_pool_wait", [("word", PTR), ("value", I32)], None, "internal", "noinline")
-    word, value = f.parameters
-    _system_call(f, calls.futex, [word, _FUTEX_WAIT, f.convert("zext", value, I64), PTR.const(0), PTR.const(0), I64.const(0)])
-    f.ret()
-    f = module.function("gd_pool_wake", [("word", PTR)], None, "internal", "noinline")
-    _system_call(f, calls.futex, [f.parameters[0], _FUTEX_WAKE, I64.const(1), PTR.const(0), PTR.const(0), I64.const(0)])
     f.ret()
 
 
@@ -207,7 +179,7 @@ def _emit_worker(module: Module) -> None:
     _, asleep = f.compare_exchange(mailbox, _IDLE, _ASLEEP)
     f.branch_if(asleep, "sleep", "work")
     f.label("sleep")
-    f.call("gd_pool_wait", None, mailbox, _ASLEEP)
+    f.call("gd_futex_wait", None, mailbox, _ASLEEP)
     f.branch_if(f.compare("eq", f.atomic_load(mailbox, I32), _ASLEEP), "sleep", "work")
     f.label("work")
     kernel, args = (f.load(f.offset(_JOB, I64.const(k), "i64"), PTR) for k in range(2))
@@ -216,7 +188,7 @@ def _emit_worker(module: Module) -> None:
     f.atomic_store(_IDLE, mailbox, "monotonic")  # before the count: the next job may be posted right after it
     before = f.atomic_rmw("sub", _PENDING, I32.const(1))
     with f.when(f.compare("eq", before, f.bit_or(I32.const(1), _CALLER_ASLEEP))):
-        f.call("gd_pool_wake", None, _PENDING)
+        f.call("gd_futex_wake", None, _PENDING)
     f.branch("next")
 
 
@@ -232,13 +204,13 @@ def _emit_join(module: Module) -> None:
     _, written = f.compare_exchange(_PENDING, seen, marked)
     f.branch_if(written, "sleep", "tired")
     f.label("sleep")
-    f.call("gd_pool_wait", None, _PENDING, marked)
+    f.call("gd_futex_wait", None, _PENDING, marked)
     f.branch("tired")
     f.label("done")
     f.ret()
 
 
-def _emit_grow(module: Module, calls: _Calls, atfork: str) -> None:
+def _emit_grow(module: Module, calls: SystemCalls, atfork: str) -> None:
     """Make workers until there are `wanted`, with signals blocked, so that the program's own threads handle them."""
     f = module.function("gd_pool_grow", [("wanted", I64)], None, "internal", "noinline")
     wanted = f.parameters[0]
@@ -247,7 +219,7 @@ def _emit_grow(module: Module, calls: _Calls, atfork: str) -> None:
     _emit_register(f, atfork)
     _emit_count_processors(f, processors, calls)
     f.store(I64.const(~sum(1 << (signal - 1) for signal in _KEPT_SIGNALS)), mask)
-    _system_call(f, calls.signal_mask, [I64.const(2), mask, saved, I64.const(8)])
+    system_call(f, calls.signal_mask, [I64.const(2), mask, saved, I64.const(8)])
     f.call("pthread_attr_init", I32, attributes)
     f.call("pthread_attr_setstacksize", I32, attributes, I64.const(STACK_BYTES))
     f.call("pthread_attr_setdetachstate", I32, attributes, I32.const(1))
@@ -259,7 +231,7 @@ def _emit_grow(module: Module, calls: _Calls, atfork: str) -> None:
         following = f.compare("eq", f.add(f.load(_WORKERS, I64), I64.const(1)), loop.index)
         with f.when(f.emit(I1, f"and i1 {made.text}, {following.text}")):
             f.store(loop.index, _WORKERS)
-    _system_call(f, calls.signal_mask, [I64.const(2), saved, PTR.const(0), I64.const(8)])
+    system_call(f, calls.signal_mask, [I64.const(2), saved, PTR.const(0), I64.const(8)])
     f.ret()
 
 
@@ -270,9 +242,9 @@ def _emit_register(f: Function, atfork: str) -> None:
         f.call(atfork, I32, PTR.const(0), PTR.const(0), Value("@gd_pool_forked", PTR), *unused)
 
 
-def _emit_count_processors(f: Function, mask: Value, calls: _Calls) -> None:
+def _emit_count_processors(f: Function, mask: Value, calls: SystemCalls) -> None:
     """Those this process may use: with more threads than that, a spinning thread keeps a working one from its processor."""
-    filled = _system_call(f, calls.affinity, [I64.const(0), I64.const(1024), mask])
+    filled = system_call(f, calls.affinity, [I64.const(0), I64.const(1024), mask])
     words = f.div(f.intrinsic("smax", I64, filled, I64.const(0)), I64.const(8))
     with f.loop(I64.const(0), words, carried=[I64.const(0)]) as loop:
         loop.next[0] = f.add(loop.carried[0], f.intrinsic("ctpop", I64, f.load(f.offset(mask, loop.index, "i64"), I64)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import ctypes
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NoReturn
@@ -81,9 +82,9 @@ class Signature:
             raise BackendError(f"no input determines the size {size!r}")
         return self.size_names.index(size)
 
-    def output_shape(self, spec: ArraySpec, sizes: np.ndarray[tuple[int], np.dtype[np.int64]]) -> tuple[int, ...]:
+    def output_shape(self, spec: ArraySpec, sizes: Sequence[int] | ctypes.Array[ctypes.c_int64]) -> tuple[int, ...]:
         """The shape of an output, given the filled table of sizes."""
-        return tuple(size if isinstance(size, int) else int(sizes[self.size_slot(size)]) for size in spec.shape)
+        return tuple(size if isinstance(size, int) else sizes[self.size_slot(size)] for size in spec.shape)
 
 
 def describe(spec: ArraySpec, known: Mapping[str, int] | None = None) -> str:

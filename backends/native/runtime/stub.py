@@ -3,57 +3,13 @@
 It is one function for all programs, with the calling convention METH_FASTCALL | METH_KEYWORDS, and interprets a table of i64 that
 is the data of the array given as `self`. Whatever it does not expect goes, unchanged, to the program's Python callable.
 The structures read are those of CPython's and NumPy's stable ABI; `call.py` checks them before it relies on them.
-
-The table (see `Field`) is followed by the inputs and then the outputs, each as `descriptor, rank, size...`. A size n >= 0 is itself; an
-input's size -2k-1 sets slot k of the sizes and -2k-2 must equal it; an output's size -k-1 is slot k.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
-
-from graphdl.backends.native.llvm import I1, I32, I64, PTR, Function, Module, Value
-
-# Offsets in bytes: PyObject.ob_type, and PyArrayObject_fields (numpy/ndarraytypes.h), whose flags hold C_CONTIGUOUS and ALIGNED.
-OB_TYPE, DATA, RANK, DIMENSIONS, DESCRIPTOR, FLAGS = 8, 16, 24, 32, 56, 64
-C_CONTIGUOUS_ALIGNED = 0x101
-MAX_RANK = 32
-MAX_WORDS = 4096  # pointers and sizes lie on the stack
-
-# The functions of CPython and NumPy that the stub calls, and its data symbol.
-IMPORTS = {
-    "Py_IncRef": "void @Py_IncRef(ptr)",
-    "Py_DecRef": "void @Py_DecRef(ptr)",
-    "PyTuple_New": "ptr @PyTuple_New(i64)",
-    "PyTuple_SetItem": "i32 @PyTuple_SetItem(ptr, i64, ptr)",
-    "PyLong_FromLongLong": "ptr @PyLong_FromLongLong(i64)",
-    "PyObject_Vectorcall": "ptr @PyObject_Vectorcall(ptr, ptr, i64, ptr)",
-    "PyEval_SaveThread": "ptr @PyEval_SaveThread()",
-    "PyEval_RestoreThread": "void @PyEval_RestoreThread(ptr)",
-    "PyArray_NewFromDescr": "ptr @PyArray_NewFromDescr(ptr, ptr, i32, ptr, ptr, ptr, i32, ptr)",
-}
-
-
-class Field(IntEnum):
-    """Where each thing lies in the table, in i64."""
-
-    INPUTS = 0
-    OUTPUTS = 1
-    NAMED_SIZES = 2
-    ALL_SIZES = 3
-    STATIC = 4
-    STATIC_COUNT = 5
-    ENTRY = 6
-    SHAPES = 7
-    ARENA_BYTES = 8
-    THREADS = 9
-    ARENA = 10
-    SLOW = 11
-    FAILED = 12
-    ARRAY_TYPE = 13
-    RELEASE_GIL = 14
-    UNPACK = 15
-    ARRAYS = 16
+from graphdl.backends.native.llvm import I32, I64, PTR, Function, Module, Value
+from graphdl.backends.native.runtime.arrays import at, emit_create, emit_match, require
+from graphdl.backends.native.runtime.layout import DATA, IMPORTS, Field
 
 
 def emit_stub(module: Module) -> None:
@@ -61,8 +17,9 @@ def emit_stub(module: Module) -> None:
     for name, signature in IMPORTS.items():
         module.declare(name, signature)
     _emit_exchange(module)
-    _emit_match(module)
-    _emit_create(module)
+    _emit_find(module)
+    emit_match(module)
+    emit_create(module)
     _emit_enter(module)
     _emit_call(module)
 
@@ -78,66 +35,6 @@ def _field(f: Function, table: Value, which: Field) -> Value:
 
 def _pointer(f: Function, table: Value, which: Field) -> Value:
     return f.load(f.offset(table, I64.const(which), "i64"), PTR)
-
-
-def _at(f: Function, object_: Value, offset: int) -> Value:
-    return f.offset(object_, I64.const(offset), "i8")
-
-
-def _require(f: Function, condition: Value, otherwise: str) -> None:
-    """Go on if the condition holds, else at the block `otherwise`."""
-    name = f.fresh("ok")
-    f.branch_if(condition, name, otherwise)
-    f.label(name)
-
-
-def _slot(f: Function, sizes: Value, index: Value, named: Value) -> Value:
-    """The address of a size's slot, or of the first, which is always there, if the size is not `named`."""
-    return f.offset(sizes, f.select(named, index, I64.const(0)), "i64")
-
-
-def _emit_match(module: Module) -> None:
-    """`i64 gd_match(object, spec, type, sizes)`: the next spec's offset in words if the array fits, having set sizes; else 0."""
-    f = module.function("gd_match", [("object", PTR), ("spec", PTR), ("type", PTR), ("sizes", PTR)], I64, "internal")
-    array, spec, type_, sizes = f.parameters
-    _require(f, f.compare("eq", f.load(_at(f, array, OB_TYPE), PTR), type_), "unfit")
-    _require(f, f.compare("eq", f.load(_at(f, array, DESCRIPTOR), PTR), f.load(spec, PTR)), "unfit")
-    flags = f.bit_and(f.load(_at(f, array, FLAGS), I32), I32.const(C_CONTIGUOUS_ALIGNED))
-    _require(f, f.compare("eq", flags, I32.const(C_CONTIGUOUS_ALIGNED)), "unfit")
-    rank = f.load(f.offset(spec, I64.const(1), "i64"), I64)
-    _require(f, f.compare("eq", f.convert("sext", f.load(_at(f, array, RANK), I32), I64), rank), "unfit")
-    found_sizes, codes = f.load(_at(f, array, DIMENSIONS), PTR), f.offset(spec, I64.const(2), "i64")
-    with f.loop(I64.const(0), rank) as axis:
-        found = f.load(f.offset(found_sizes, axis.index, "i64"), I64)
-        code = f.load(f.offset(codes, axis.index, "i64"), I64)
-        named = f.compare("slt", code, I64.const(0))
-        slot = _slot(f, sizes, f.shift_right(f.sub(I64.const(-1), code), I64.const(1)), named)
-        first = f.emit(I1, f"and i1 {named.text}, {f.compare('ne', f.bit_and(code, I64.const(1)), I64.const(0)).text}")
-        with f.when(first):
-            f.store(found, slot)
-        expected = f.select(named, f.load(slot, I64), code)
-        _require(f, f.compare("eq", expected, found), "unfit")
-    f.ret(f.add(rank, I64.const(2)))
-    f.label("unfit")
-    f.ret(I64.const(0))
-
-
-def _emit_create(module: Module) -> None:
-    """`ptr gd_create(spec, type, sizes)`: a new array of an output's shape, or null with a Python error set."""
-    f = module.function("gd_create", [("spec", PTR), ("type", PTR), ("sizes", PTR)], PTR, "internal")
-    spec, type_, sizes = f.parameters
-    shape = f.alloca(I64, MAX_RANK)
-    descriptor, rank = f.load(spec, PTR), f.load(f.offset(spec, I64.const(1), "i64"), I64)
-    codes = f.offset(spec, I64.const(2), "i64")
-    with f.loop(I64.const(0), rank) as axis:
-        code = f.load(f.offset(codes, axis.index, "i64"), I64)
-        named = f.compare("slt", code, I64.const(0))
-        slot = _slot(f, sizes, f.sub(I64.const(-1), code), named)
-        f.store(f.select(named, f.load(slot, I64), code), f.offset(shape, axis.index, "i64"))
-    f.call("Py_IncRef", None, descriptor)  # which PyArray_NewFromDescr takes over
-    null = PTR.const(0)
-    array = f.call("PyArray_NewFromDescr", PTR, type_, descriptor, f.convert("trunc", rank, I32), shape, null, null, I32.const(0), null)
-    f.ret(array)
 
 
 def _emit_enter(module: Module) -> None:
@@ -159,18 +56,56 @@ def _emit_enter(module: Module) -> None:
 def _emit_call(module: Module) -> None:
     f = module.function("gd_call", [("self", PTR), ("args", PTR), ("count", I64), ("keywords", PTR)], PTR)
     self, args, count, keywords = f.parameters
-    table = f.load(_at(f, self, DATA), PTR)
-    _require(f, f.compare("eq", keywords, PTR.const(0)), "slow")
+    table = f.load(at(f, self, DATA), PTR)
     inputs = _field(f, table, Field.INPUTS)
-    _require(f, f.compare("eq", count, inputs), "slow")
+    ordered = _order(f, table, args, count, keywords, inputs)
     pointers, sizes, static = _stack_tables(f, table, inputs)
-    outputs_spec = _match_inputs(f, table, args, pointers, sizes)
+    outputs_spec = _match_inputs(f, table, ordered, pointers, sizes)
     _derive_sizes(f, table, sizes)
     result = _create_outputs(f, table, outputs_spec, f.offset(pointers, inputs, "i64"), sizes)
     _copy_static(f, table, static)
     _run(f, table, pointers, sizes, static, result)
     f.ret(result)
     _emit_ends(f, table, args, count, keywords, result)
+
+
+def _order(f: Function, table: Value, args: Value, count: Value, keywords: Value, inputs: Value) -> Value:
+    """The arguments in the order of the inputs: `args` itself, or, if there are keywords, an array on the stack."""
+    f.branch_if(f.compare("eq", keywords, PTR.const(0)), "positional", "named")
+    f.label("positional")
+    f.branch_if(f.compare("eq", count, inputs), "ordered", "slow")
+    f.label("named")
+    given = f.call("PyTuple_Size", I64, keywords)
+    assert given is not None
+    require(f, f.compare("eq", f.add(count, given), inputs), "slow")
+    copy = f.emit(PTR, f"alloca ptr, {inputs.typed}, align 16")
+    with f.loop(I64.const(0), count) as loop:
+        f.store(f.load(f.offset(args, loop.index, "ptr"), PTR), f.offset(copy, loop.index, "ptr"))
+    with f.loop(I64.const(0), given) as loop:
+        name = f.call("PyTuple_GetItem", PTR, keywords, loop.index)
+        assert name is not None
+        place = f.call("gd_find", I64, _pointer(f, table, Field.NAMES), name, count, inputs)
+        assert place is not None
+        require(f, f.compare("slt", place, inputs), "slow")
+        f.store(f.load(f.offset(args, f.add(count, loop.index), "ptr"), PTR), f.offset(copy, place, "ptr"))
+    f.branch("named.end")
+    f.label("named.end")
+    f.branch("ordered")
+    f.label("ordered")
+    return f.emit(PTR, f"phi ptr [ {args.text}, %positional ], [ {copy.text}, %named.end ]")
+
+
+def _emit_find(module: Module) -> None:
+    """`i64 gd_find(names, name, begin, end)`: the index of that very string among the interned names, else `end`."""
+    f = module.function("gd_find", [("names", PTR), ("name", PTR), ("begin", I64), ("end", I64)], I64, "internal")
+    names, name, begin, end = f.parameters
+    with f.loop(begin, end) as loop:
+        here = f.compare("eq", f.load(f.offset(names, loop.index, "ptr"), PTR), name)
+        f.branch_if(here, "found", "other")
+        f.label("found")
+        f.ret(loop.index)
+        f.label("other")
+    f.ret(end)
 
 
 def _stack_tables(f: Function, table: Value, inputs: Value) -> tuple[Value, Value, Value]:
@@ -189,8 +124,8 @@ def _match_inputs(f: Function, table: Value, args: Value, pointers: Value, sizes
         array = f.load(f.offset(args, loop.index, "ptr"), PTR)
         words = f.call("gd_match", I64, array, loop.carried[0], type_, sizes)
         assert words is not None
-        _require(f, f.compare("ne", words, I64.const(0)), "slow")
-        f.store(f.load(_at(f, array, DATA), PTR), f.offset(pointers, loop.index, "i64"))
+        require(f, f.compare("ne", words, I64.const(0)), "slow")
+        f.store(f.load(at(f, array, DATA), PTR), f.offset(pointers, loop.index, "i64"))
         loop.next[0] = f.offset(loop.carried[0], words, "i64")
     return loop.carried[0]
 
@@ -212,21 +147,21 @@ def _create_outputs(f: Function, table: Value, spec: Value, pointers: Value, siz
     f.label("single")
     only = f.call("gd_create", PTR, spec, type_, sizes)
     assert only is not None
-    _require(f, f.compare("ne", only, PTR.const(0)), "raised")
-    f.store(f.load(_at(f, only, DATA), PTR), pointers)
+    require(f, f.compare("ne", only, PTR.const(0)), "raised")
+    f.store(f.load(at(f, only, DATA), PTR), pointers)
     f.branch("single.end")
     f.label("single.end")
     f.branch("created")
     f.label("several")
     tuple_ = f.call("PyTuple_New", PTR, outputs)
     assert tuple_ is not None
-    _require(f, f.compare("ne", tuple_, PTR.const(0)), "raised")
+    require(f, f.compare("ne", tuple_, PTR.const(0)), "raised")
     with f.loop(I64.const(0), outputs, carried=[spec]) as loop:
         array = f.call("gd_create", PTR, loop.carried[0], type_, sizes)
         assert array is not None
-        _require(f, f.compare("ne", array, PTR.const(0)), "dropped")
+        require(f, f.compare("ne", array, PTR.const(0)), "dropped")
         f.call("PyTuple_SetItem", I32, tuple_, loop.index, array)
-        f.store(f.load(_at(f, array, DATA), PTR), f.offset(pointers, loop.index, "i64"))
+        f.store(f.load(at(f, array, DATA), PTR), f.offset(pointers, loop.index, "i64"))
         rank = f.load(f.offset(loop.carried[0], I64.const(1), "i64"), I64)
         loop.next[0] = f.offset(loop.carried[0], f.add(rank, I64.const(2)), "i64")
     f.branch("several.end")
@@ -248,7 +183,7 @@ def _copy_static(f: Function, table: Value, static: Value) -> None:
 def _run(f: Function, table: Value, pointers: Value, sizes: Value, static: Value, result: Value) -> None:
     """Claim the arena, which nothing between here and its release can claim again on this thread, and run."""
     arena, arena_bytes = _pointer(f, table, Field.ARENA), _pointer(f, table, Field.ARENA_BYTES)
-    _require(f, f.compare("eq", f.atomic_rmw("xchg", arena, I64.const(1)), I64.const(0)), "taken")
+    require(f, f.compare("eq", f.atomic_rmw("xchg", arena, I64.const(1)), I64.const(0)), "taken")
     f.branch_if(f.compare("ne", arena_bytes, PTR.const(0)), "measure", "fits")
     f.label("measure")
     needed = f.emit(I64, f"call i64 {arena_bytes.text}({sizes.typed})")
@@ -270,7 +205,7 @@ def _run(f: Function, table: Value, pointers: Value, sizes: Value, static: Value
     f.call("Py_DecRef", None, result)
     number = f.call("PyLong_FromLongLong", PTR, status)
     assert number is not None
-    _require(f, f.compare("ne", number, PTR.const(0)), "raised")
+    require(f, f.compare("ne", number, PTR.const(0)), "raised")
     argument = f.alloca(PTR, 1, 8)
     f.store(number, argument)
     answer = f.call("PyObject_Vectorcall", PTR, _pointer(f, table, Field.FAILED), argument, I64.const(1), PTR.const(0))

@@ -1,0 +1,1 @@
+"""From steps of the kernel language to LLVM IR."""

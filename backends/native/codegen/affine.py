@@ -1,0 +1,236 @@
+"""Index arithmetic of kernels: flat offsets, linear parts, and axes merged or split so that inner loops are long and plain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from graphdl.kernel.expression import (
+    Axis,
+    Buffer,
+    Expr,
+    IndexValue,
+    Load,
+    Loaded,
+    Reduce,
+    axes_of,
+    fresh_axis,
+    index_atoms,
+    load,
+    rebuild,
+    reduce,
+    substitute_axes,
+    transform,
+    walk,
+)
+from graphdl.kernel.program import Kernel, Store
+from graphdl.sizes import Atom, Combined, Dim, as_size, atoms_of, divides, product, substitute, terms_of
+from graphdl.types import Shape
+
+
+def strides_of(shape: Shape) -> tuple[Dim, ...]:
+    """Row-major strides in elements."""
+    return tuple(product(shape[k + 1 :]) for k in range(len(shape)))
+
+
+def flat_offset(shape: Shape, index: tuple[Dim, ...]) -> Dim:
+    return sum((part * stride for part, stride in zip(index, strides_of(shape), strict=True)), 0)
+
+
+def linear_part(index: Dim, axis: Axis) -> tuple[Dim, Dim] | None:
+    """(coefficient, rest) with index == coefficient * axis + rest, neither containing `axis`; None if it is not so."""
+    coefficient: Dim = 0
+    rest: Dim = 0
+    for monomial, factor in terms_of(index):
+        term: Dim = factor
+        degree = 0
+        for atom in monomial:
+            if atom == axis:
+                degree += 1
+            elif isinstance(atom, (Combined, Loaded)) and axis in axes_of(as_size(atom)):
+                return None
+            else:
+                term = term * as_size(atom)
+        if degree > 1:
+            return None
+        if degree:
+            coefficient = coefficient + term
+        else:
+            rest = rest + term
+    return coefficient, rest
+
+
+@dataclass(frozen=True)
+class Flat:
+    """A kernel whose every load and store has one flat index, with its loops merged where that changes nothing."""
+
+    axes: tuple[Axis, ...]
+    stores: tuple[Store, ...]
+
+
+class _Flattener:
+    """One flat view per storage, so that equal loads stay one expression."""
+
+    def __init__(self) -> None:
+        self.views: dict[Buffer, Buffer] = {}
+
+    def view(self, buffer: Buffer) -> Buffer:
+        storage = buffer.storage
+        if storage not in self.views:
+            self.views[storage] = Buffer(storage.name, storage.type.with_shape((storage.type.size,)), storage.kind, base=storage)
+        return self.views[storage]
+
+    def expression(self, root: Expr) -> Expr:
+        def leaf(x: Expr) -> Expr | None:
+            if not isinstance(x, Load):
+                return IndexValueRewrite(self, x) if isinstance(x, IndexValue) and _has_loaded(x.index) else None
+            index = tuple(self.index(part) for part in x.index)
+            return load(self.view(x.buffer), (flat_offset(x.buffer.type.shape, index),))
+
+        return transform(root, leaf)
+
+    def index(self, index: Dim) -> Dim:
+        """Loaded indices have expressions inside, which have loads."""
+        if isinstance(index, int) or not _has_loaded(index):
+            return index
+        values: dict[Atom, Dim] = {}
+        for atom in atoms_of(index):
+            if isinstance(atom, Loaded):
+                values[atom] = as_size(Loaded(self.expression(atom.value), atom.size, atom.site))
+        return _replace_atoms(index, values)
+
+
+def IndexValueRewrite(flattener: _Flattener, x: IndexValue) -> Expr:
+    from graphdl.kernel.expression import index_value
+
+    return index_value(flattener.index(x.index))
+
+
+def _has_loaded(index: Dim) -> bool:
+    return any(isinstance(atom, Loaded) for atom in atoms_of(index))
+
+
+def _replace_atoms(index: Dim, values: dict[Atom, Dim]) -> Dim:
+    total: Dim = 0
+    for monomial, factor in terms_of(index):
+        term: Dim = factor
+        for atom in monomial:
+            if isinstance(atom, Combined):
+                term = term * Combined(atom.function, _replace_atoms(atom.left, values), _replace_atoms(atom.right, values)).substitute({})
+            else:
+                term = term * values.get(atom, as_size(atom))
+        total = total + term
+    return total
+
+
+def flatten(kernel: Kernel) -> Flat:
+    """Flat indices, axes split where a division asks for it, then merged as far as every access allows."""
+    flattener = _Flattener()
+    stores = tuple(
+        Store(flattener.view(s.buffer), s.axes, (flat_offset(s.buffer.type.shape, tuple(flattener.index(part) for part in s.index)),), flattener.expression(s.value))
+        for s in kernel.stores
+    )
+    flat = Flat(kernel.axes, stores)
+    flat = _without_units(flat)
+    flat = _split_axes(flat)
+    flat = _merge_domain(flat)
+    return replace(flat, stores=tuple(replace(store, value=merge_reduced(store.value)) for store in flat.stores))
+
+
+def _rename(flat: Flat, values: dict[Atom, Dim], axes: tuple[Axis, ...], dropped: dict[Axis, tuple[Axis, ...]]) -> Flat:
+    def own(store: Store) -> tuple[Axis, ...]:
+        return tuple(new for axis in store.axes for new in dropped.get(axis, (axis,)))
+
+    stores = tuple(Store(s.buffer, own(s), (substitute(s.index[0], values),), substitute_axes(s.value, values)) for s in flat.stores)
+    return Flat(axes, stores)
+
+
+def _without_units(flat: Flat) -> Flat:
+    """Axes of size 1 are index 0."""
+    units = [axis for axis in flat.axes if axis.size == 1]
+    if not units:
+        return flat
+    kept = tuple(axis for axis in flat.axes if axis.size != 1)
+    return _rename(flat, {axis: 0 for axis in units}, kept, {axis: () for axis in units})
+
+
+def _split_axes(flat: Flat) -> Flat:
+    """An axis c that is used as c // d and c % d becomes two axes, and the divisions disappear."""
+    for axis in flat.axes:
+        divisor = _divisor_of(flat, axis)
+        if divisor is None:
+            continue
+        quotient = divides(divisor, axis.size)
+        assert quotient is not None
+        high, low = fresh_axis(quotient, "i"), fresh_axis(divisor, "i")
+        axes = tuple(new for one in flat.axes for new in ((high, low) if one == axis else (one,)))
+        return _split_axes(_rename(flat, {axis: as_size(high) * divisor + as_size(low)}, axes, {axis: (high, low)}))
+    return flat
+
+
+def _divisor_of(flat: Flat, axis: Axis) -> Dim | None:
+    for store in flat.stores:
+        for atom in (*index_atoms(store.value), *atoms_of(store.index[0])):
+            if isinstance(atom, Combined) and atom.function in ("floordiv", "mod") and atom.left == as_size(axis):
+                quotient = divides(atom.right, axis.size)
+                if quotient is not None and quotient != 1 and atom.right != 1:
+                    return atom.right
+    return None
+
+
+def _merge_domain(flat: Flat) -> Flat:
+    """Neighbouring axes a, b become one wherever every offset moves by size(b) steps of b for one of a."""
+    for first, second in zip(flat.axes, flat.axes[1:], strict=False):
+        together = all((first in store.axes) == (second in store.axes) for store in flat.stores)
+        indices = [part for store in flat.stores for part in (store.index[0], *_offsets(store.value))]
+        if not together or not all(_mergeable(index, first, second) for index in indices) or any(_used_otherwise(s.value, first, second) for s in flat.stores):
+            continue
+        merged = fresh_axis(first.size * second.size, "i")
+        axes = tuple(merged if axis == first else axis for axis in flat.axes if axis != second)
+        values: dict[Atom, Dim] = {first: 0, second: as_size(merged)}
+        return _merge_domain(_rename(flat, values, axes, {first: (merged,), second: ()}))
+    return flat
+
+
+def merge_reduced(root: Expr) -> Expr:
+    """The same for the axes of reductions."""
+
+    def leaf(x: Expr) -> Expr | None:
+        if not isinstance(x, Reduce):
+            return None
+        body = merge_reduced(x.body)
+        axes = list(x.reduced)
+        units: dict[Atom, Dim] = {axis: 0 for axis in axes if axis.size == 1}
+        if units and len(units) < len(axes):
+            body, axes = substitute_axes(body, units), [axis for axis in axes if axis not in units]
+        k = 0
+        while x.kind not in ("argmax", "argmin") and k + 1 < len(axes):
+            first, second = axes[k], axes[k + 1]
+            if all(_mergeable(index, first, second) for index in _offsets(body)) and not _used_otherwise(body, first, second):
+                merged = fresh_axis(first.size * second.size)
+                body = substitute_axes(body, {first: 0, second: as_size(merged)})
+                axes[k : k + 2] = [merged]
+            else:
+                k += 1
+        return reduce(x.kind, tuple(axes), body)
+
+    return transform(root, leaf)
+
+
+def _offsets(root: Expr) -> list[Dim]:
+    return [x.index[0] for x in walk(root) if isinstance(x, Load)]
+
+
+def _mergeable(index: Dim, first: Axis, second: Axis) -> bool:
+    a, b = linear_part(index, first), linear_part(index, second)
+    return a is not None and b is not None and a[0] == b[0] * second.size
+
+
+def _used_otherwise(root: Expr, first: Axis, second: Axis) -> bool:
+    """Whether an index value or a reduction's extent names one of the axes."""
+    for x in walk(root):
+        if isinstance(x, IndexValue) and not axes_of(x.index).isdisjoint((first, second)):
+            return True
+    return False
+
+
+__all__ = ["Flat", "Shape", "flat_offset", "flatten", "linear_part", "rebuild", "strides_of"]

@@ -1,0 +1,230 @@
+"""Sums of products: recognised in a kernel, cut into batch, rows, columns and depth, and handed to the contraction engine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from graphdl.kernel.expression import Axis, Buffer, Expr, Load, Reduce, Scalar, fresh_axis, substitute_axes, walk
+from graphdl.kernel.program import Store
+from graphdl.sizes import Atom, Dim, as_size, floordiv, mod, product, substitute
+from graphdl.types import TensorType
+
+from ..contraction import Contraction, Direct, Parts, Schedule, Shape, Traits, emit_contraction
+from ..contraction.interface import Axis as Side
+from ..llvm import Function, Module, Scope, Value
+from ..target import Target
+from .affine import Flat, linear_part
+from .emitter import Emitter
+from .function import Arguments, open_emitter
+from .registers import REGISTER
+
+SMALL = 64  # multiply-adds below which a plain nest is as good
+
+
+@dataclass(frozen=True)
+class Product:
+    """out[batch, m, n] = stores of sum_k a * b, every group of axes made one axis."""
+
+    reduction: Reduce
+    a: Expr
+    b: Expr
+    batch: Axis
+    m: Axis
+    n: Axis
+    k: Axis
+    stores: tuple[Store, ...]
+
+    @property
+    def shape(self) -> tuple[Dim, Dim, Dim, Dim]:
+        return self.batch.size, self.m.size, self.n.size, self.k.size
+
+    @property
+    def work(self) -> Dim:
+        """Multiply-adds, counted as two operations."""
+        return product(self.shape) * 2
+
+
+def match_product(flat: Flat) -> Product | None:
+    """The one sum of products that all stores of a kernel share, or None if it is anything else or too small."""
+    reductions = list(dict.fromkeys(x for store in flat.stores for x in walk(store.value) if isinstance(x, Reduce)))
+    if len(reductions) != 1 or any(store.axes != flat.axes for store in flat.stores) or not flat.axes:
+        return None
+    (x,) = reductions
+    if x.kind != "sum" or x.dtype not in ("float32", "float64") or not isinstance(x.body, Scalar) or x.body.function != "multiply":
+        return None
+    left, right = x.body.operands
+    if not all(axis in left.axes and axis in right.axes for axis in x.reduced) or not x.axes.issuperset(flat.axes):
+        return None
+    if flat.axes[-1] in left.axes:
+        left, right = right, left
+    if flat.axes[-1] in left.axes:  # the last axis is in both: nothing to tile
+        return None
+    groups = [
+        [axis for axis in flat.axes if axis in left.axes and axis in right.axes],
+        [axis for axis in flat.axes if axis in left.axes and axis not in right.axes],
+        [axis for axis in flat.axes if axis not in left.axes],
+        list(x.reduced),
+    ]
+    total = product(axis.size for group in groups for axis in group)
+    if isinstance(total, int) and total < SMALL:
+        return None
+    return _united(x, left, right, groups, flat.stores)
+
+
+def _united(x: Reduce, left: Expr, right: Expr, groups: list[list[Axis]], stores: Sequence[Store]) -> Product:
+    """Every group of axes as one axis, its members as quotients and remainders of it."""
+    values: dict[Atom, Dim] = {}
+    axes = []
+    for group in groups:
+        united = group[0] if len(group) == 1 else fresh_axis(product(axis.size for axis in group), "i")
+        axes.append(united)
+        inner: Dim = 1
+        for axis in reversed(group if len(group) > 1 else []):
+            index = floordiv(as_size(united), inner)
+            values[axis] = index if axis is group[0] else mod(index, axis.size)
+            inner = inner * axis.size
+    batch, m, n, k = axes
+    renamed = {axis: value for axis, value in values.items() if axis not in x.reduced}
+    sums = substitute_axes(x, renamed)
+    assert isinstance(sums, Reduce)
+    moved = tuple(Store(s.buffer, s.axes, (substitute(s.index[0], values),), substitute_axes(s.value, renamed)) for s in stores)
+    return Product(sums, substitute_axes(left, values), substitute_axes(right, values), batch, m, n, k, moved)
+
+
+class _Side:
+    """One operand, read through the kernel's own expression. `frame` binds the batch, the free axis and k."""
+
+    def __init__(self, opened: _Open, x: Expr, free: Axis, traits: Traits) -> None:
+        self.opened, self.x, self.free = opened, x, free
+        self.direct = opened.direct_load(x, free) if traits.is_direct else None
+
+    def vector(self, f: Function, batch: Value, free: Value, k: Value, lanes: int, axis: Side, mask: Value | None) -> Value:
+        p, emitter = self.opened.product, self.opened.emitter
+        along, base, other, value = (self.free, free, p.k, k) if axis == "mn" else (p.k, k, self.free, free)
+        with _fresh_scope(f), emitter.binding(p.batch, batch), emitter.binding(other, value), emitter.vector(along, base, lanes, mask):
+            found = emitter.value(self.x)
+            return f.splat(found, lanes) if lanes else found
+
+
+class _Finish:
+    """The epilogue: the kernel's stores, with the finished sums in the reduction's place."""
+
+    def __init__(self, opened: _Open) -> None:
+        self.opened = opened
+        self.direct = opened.direct_store()
+
+    def store(self, f: Function, batch: Value, m: Value, n: Value, value: Value, mask: Value | None) -> None:
+        p, emitter = self.opened.product, self.opened.emitter
+        with _fresh_scope(f), emitter.binding(p.batch, batch), emitter.binding(p.m, m), emitter.vector(p.n, n, value.type.lanes, mask):
+            emitter.sums = {p.reduction.number: value}
+            for store in p.stores:
+                emitter.store(store.buffer, store.index[0], emitter.value(store.value), store.value.dtype)
+            emitter.sums = {}
+
+
+@contextmanager
+def _fresh_scope(f: Function) -> Iterator[None]:
+    """A scope of its own in the same block: the same expressions are computed here at another point than before."""
+    scope = Scope(f.scope)
+    f.scope.lines.append(scope)
+    with f.at(scope):
+        yield
+
+
+class _Open:
+    """A product inside one kernel function."""
+
+    def __init__(self, product: Product, emitter: Emitter) -> None:
+        self.product, self.emitter = product, emitter
+
+    def direct_load(self, x: Expr, free: Axis) -> Direct:
+        assert isinstance(x, Load)
+        strides = _strides(x.index[0], (self.product.batch, free, self.product.k))
+        assert strides is not None
+        return self._direct(x.buffer, x.dtype, *strides)
+
+    def direct_store(self) -> Direct | None:
+        p = self.product
+        (store, *others) = p.stores
+        strides = _strides(store.index[0], (p.batch, p.m, p.n))
+        if others or store.value is not p.reduction or strides is None or strides[3] != 1:
+            return None
+        return self._direct(store.buffer, store.value.dtype, *strides)
+
+    def _direct(self, buffer: Buffer, dtype: str, rest: Dim, batch: Dim, row: Dim, column: Dim) -> Direct:
+        emitter = self.emitter
+        pointer = emitter.f.offset(emitter.pointer(buffer), emitter.index(rest), REGISTER[dtype].scalar)
+        return Direct(pointer, emitter.index(row), emitter.index(column), emitter.index(batch))
+
+
+def _strides(offset: Dim, axes: tuple[Axis, Axis, Axis]) -> tuple[Dim, Dim, Dim, Dim] | None:
+    """(rest, stride of each axis) of a linear offset, or None."""
+    strides = []
+    for axis in axes:
+        parts = linear_part(offset, axis)
+        if parts is None:
+            return None
+        strides.append(parts[0])
+        offset = parts[1]
+    return offset, strides[0], strides[1], strides[2]
+
+
+def traits_of(x: Expr, p: Product, free: Axis) -> Traits:
+    """What the schedule must know of an operand."""
+    strides = _strides(x.index[0], (p.batch, free, p.k)) if isinstance(x, Load) else None
+    contiguous: Side | None = None
+    loads = [y for y in walk(x) if isinstance(y, Load)]
+    if loads and all(_unit(y, free) or (free not in y.axes and p.k not in y.axes) for y in loads):
+        contiguous = "mn"
+    elif loads and all(_unit(y, p.k) or (free not in y.axes and p.k not in y.axes) for y in loads):
+        contiguous = "k"
+    if strides is not None:
+        contiguous = "mn" if strides[2] == 1 else "k" if strides[3] == 1 else None
+    return Traits(contiguous, strides is not None and not _has_data_index(x), p.batch in x.axes)
+
+
+def _unit(x: Load, axis: Axis) -> bool:
+    parts = linear_part(x.index[0], axis)
+    return parts is not None and parts[0] == 1
+
+
+def _has_data_index(x: Expr) -> bool:
+    from graphdl.kernel.expression import parts_of
+
+    return bool(parts_of(x))
+
+
+@dataclass(frozen=True)
+class ProductKernels:
+    """The kernel functions of one product, their arguments, and the formulas for tasks and scratch."""
+
+    contraction: Contraction
+    schedule: Schedule
+    arguments: Arguments
+    packed_a: Buffer
+    packed_b: Buffer
+    shape: Shape[Dim]  # type: ignore[type-var]
+
+
+def emit_product(module: Module, target: Target, name: str, p: Product) -> ProductKernels:
+    """Write the kernels of a product."""
+    traits = traits_of(p.a, p, p.m), traits_of(p.b, p, p.n)
+    static = Shape(*p.shape) if all(isinstance(size, int) for size in p.shape) else None
+    schedule = Schedule(target, REGISTER[p.reduction.dtype], *traits, static=static)  # type: ignore[arg-type]
+    arguments = Arguments()
+    packed = [Buffer(f"packed_{side}", TensorType("uint8", ()), "temporary") for side in "ab"]
+
+    def prepare(f: Function) -> Parts:
+        emitter = open_emitter(f, target, arguments)
+        opened = _Open(p, emitter)
+        sizes = [emitter.index(size) for size in p.shape]
+        a, b = _Side(opened, p.a, p.m, traits[0]), _Side(opened, p.b, p.n, traits[1])
+        scratch = [emitter.pointer(buffer) for buffer in packed]
+        return Parts(*sizes, a, b, _Finish(opened), *scratch)
+
+    contraction = emit_contraction(module, schedule, name, prepare)
+    return ProductKernels(contraction, schedule, arguments, packed[0], packed[1], Shape(*p.shape))
+
+

@@ -1,0 +1,123 @@
+"""From a declared graph to something that runs: the one file that knows both passes and backends."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .constraints import collect, unify
+from .errors import CompileError, GraphdlError
+from .ir import Graph, Tensor, as_tensor, derived
+from .ops.elementwise import describe
+from .pipeline import Record, run_passes, selected
+from .program import CompiledGraph
+from .signature import Signature
+
+Array = np.ndarray[Any, Any]
+MODES = ("train", "inference")
+BACKENDS = {"native": "graphdl.backends.native", "numpy": "graphdl.backends.reference"}
+
+
+class Executable:
+    """A compiled program. Call it with arrays, by position or by name.
+
+    `graph` is the rewritten graph that runs, `record` what each pass did, `inputs` the placeholders in order.
+    """
+
+    def __init__(self, compiled: CompiledGraph, runner: Any, record: Record, source: Graph, *, single: bool) -> None:
+        self.graph = compiled.graph
+        self.source = source
+        self.record = record
+        self.inputs = compiled.signature.inputs
+        self.single = single
+        self._signature = compiled.signature
+        self._runner = runner
+        self._fast: Callable[..., Any] = runner.bind(self._call) if hasattr(runner, "bind") else self._call
+
+    def __call__(self, *arrays: Any, **named: Any) -> Any:
+        """One array for a single output, a list for a list of outputs. Raises CallError or ShapeError for unfit inputs."""
+        return self._call(*arrays, **named) if named else self._fast(*arrays)
+
+    def _call(self, *arrays: Any, **named: Any) -> Any:
+        results = self._runner.run(self._signature.gather(arrays, named))
+        return results[0] if self.single else results
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return getattr(self._runner, name)
+        except AttributeError:
+            raise AttributeError(f"a program of this backend has no {name!r}") from None
+
+    def __repr__(self) -> str:
+        return f"<Executable of {', '.join(f'{t.name}: {t.type}' for t in self.inputs)}: {len(self.graph.nodes)} nodes>"
+
+
+def compile(
+    outputs: Tensor | Iterable[Tensor],
+    inputs: Sequence[Tensor] | None = None,
+    *,
+    updates: Mapping[Tensor, Tensor] | None = None,
+    backend: str = "native",
+    threads: int | None = None,
+    mode: str = "train",
+    passes: str | Sequence[str] = "default",
+    check: str | None = None,
+) -> Executable:
+    """Compile `outputs` as a function of `inputs` (all placeholders in order of first use, unless given).
+
+    `updates` maps parameters to their new values, written in place at the end of every call. `backend` is "native" or
+    "numpy"; `threads` defaults to the number of usable cores; `mode` is "train" or "inference" (no dropout, no updates
+    of random state); `passes` is "default", "none" or a list of names.
+    Raises CompileError for unknown options, unfit updates, and placeholders that are not listed.
+    """
+    single = isinstance(outputs, Tensor)
+    ends = [outputs] if isinstance(outputs, Tensor) else [as_tensor(tensor) for tensor in outputs]
+    if mode not in MODES:
+        raise CompileError(f"mode is one of {', '.join(MODES)}, not {mode!r}")
+    if backend not in BACKENDS:
+        raise CompileError(f"backend is one of {', '.join(BACKENDS)}, not {backend!r}")
+    if threads is not None and threads < 1:
+        raise CompileError(f"threads must be at least 1, not {threads}")
+    changes = _checked_updates(dict(updates or {}))
+    if mode == "train":
+        changes |= _random_updates(Graph([*ends, *changes.values()]), changes)
+    source = Graph([*ends, *changes.values()], inputs)
+    signature = Signature(source)
+    graph, record = run_passes(source, selected(passes, mode))
+    compiled = CompiledGraph(Graph(graph.outputs, signature.inputs), signature, len(ends), tuple(changes))
+    build = importlib.import_module(BACKENDS[backend]).build
+    runner = build(compiled, threads=threads or usable_cores(), single=single, check=check)
+    return Executable(compiled, runner, record, source, single=single)
+
+
+def usable_cores() -> int:
+    """The number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _checked_updates(updates: dict[Tensor, Tensor]) -> dict[Tensor, Tensor]:
+    for parameter, value in updates.items():
+        if not isinstance(parameter, Tensor) or not parameter.node.op.is_parameter:
+            raise CompileError(f"updates: {describe(parameter)} is no parameter")
+        if not isinstance(value, Tensor) or value.dtype != parameter.dtype or len(value.shape) != len(parameter.shape):
+            raise CompileError(f"updates: the new value {describe(value)} does not fit {describe(parameter)}")
+        try:
+            with collect():
+                for own, new in zip(parameter.shape, value.shape, strict=True):
+                    unify(own, new, "update")
+        except GraphdlError as error:
+            raise CompileError(f"updates: the new value {describe(value)} does not fit {describe(parameter)}: {error}") from None
+    return updates
+
+
+def _random_updates(graph: Graph, updates: Mapping[Tensor, Tensor]) -> dict[Tensor, Tensor]:
+    """Every random state that is read goes on by one step at each call, unless the user updates it."""
+    states = [tensor for tensor in graph.parameters if getattr(tensor.node.op, "label", None) == "random.state" and tensor not in updates]
+    with derived("random step", []):
+        return {state: state + np.array([0, 1]) for state in states}

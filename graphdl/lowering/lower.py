@@ -1,0 +1,229 @@
+"""Graph to program: every node lowers itself; this file only decides where results live.
+
+A node of the graph (after fusion) becomes one kernel. Reshapes become other views of the same storage. Results that the
+user sees get output buffers; new values of parameters are written straight into the parameter where that is safe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..ir import Graph, Node, Tensor
+from ..kernel.expression import Axis, Buffer, Expr, Index, Load, fresh_axes, load, walk
+from ..kernel.program import Kernel, Program, Step, Store, read_buffers
+from ..program import CompiledGraph
+from ..sizes import as_size
+from ..types import TensorType
+
+
+@dataclass(frozen=True)
+class Access:
+    """How an op reads an operand: `access(index)` is the element there, whether loaded or computed in place."""
+
+    body: Body
+    tensor: Tensor
+
+    @property
+    def type(self) -> TensorType:
+        return self.tensor.type
+
+    def __call__(self, index: Index) -> Expr:
+        return self.body.element(self.tensor, index)
+
+
+class Body:
+    """Expressions of a group of nodes, inlined down to the buffers of its inputs."""
+
+    def __init__(self, buffers: dict[Tensor, Buffer]) -> None:
+        self.buffers = buffers
+        self._memo: dict[tuple[Tensor, Index], Expr] = {}
+
+    def element(self, tensor: Tensor, index: Index) -> Expr:
+        """The element of `tensor` at `index`: a load if it has a buffer, else its op's own expression."""
+        buffer = self.buffers.get(tensor)
+        if buffer is not None:
+            return load(buffer, index)
+        key = (tensor, index)
+        known = self._memo.get(key)
+        if known is None:
+            node = tensor.node
+            known = node.op.lower(tensor.type, index, *(Access(self, operand) for operand in node.operands))
+            self._memo[key] = known
+        return known
+
+
+class Lowering:
+    """The program under construction. Ops that are no loop nests add their own steps through it."""
+
+    def __init__(self, compiled: CompiledGraph) -> None:
+        self.compiled = compiled
+        self.program = Program()
+        self.buffers: dict[Tensor, Buffer] = {}
+        self._names = 0
+
+    def lower(self) -> Program:
+        graph = self.compiled.graph
+        for tensor in graph.inputs:
+            self.program.inputs.append(self._place(tensor, str(tensor.name), "input"))
+        for node in graph.nodes:
+            self._lower_node(node)
+        for k, tensor in enumerate(self.compiled.results):
+            self._output(k, tensor)
+        self._update()
+        return self.program
+
+    # -- for ops ------------------------------------------------------------------------------------------------
+
+    def buffer(self, tensor: Tensor) -> Buffer:
+        return self.buffers[tensor]
+
+    def temporary(self, type: TensorType) -> Buffer:
+        """Storage for something between steps."""
+        buffer = Buffer(self._name("t"), type, "temporary")
+        self.program.temporaries.append(buffer)
+        return buffer
+
+    def result(self, tensor: Tensor) -> Buffer:
+        """Storage for a node's result."""
+        buffer = self.temporary(tensor.type)
+        self.buffers[tensor] = buffer
+        return buffer
+
+    def add(self, step: Step) -> None:
+        self.program.steps.append(step)
+
+    def map(self, name: str, target: Buffer, expression: Expr, axes: tuple[Axis, ...], origins: Iterable[Node]) -> None:
+        """Add a kernel that stores `expression` over all of `target`."""
+        index = tuple(as_size(axis) for axis in axes)
+        self.add(Kernel(name, axes, (Store(target, axes, index, expression),), tuple(origins)))
+
+    def copy(self, source: Buffer, target: Buffer, origins: Iterable[Node]) -> None:
+        axes = fresh_axes(target.type.shape)
+        self.map("copy", target, load(source, tuple(as_size(axis) for axis in axes)), axes, origins)
+
+    # -- nodes --------------------------------------------------------------------------------------------------
+
+    def _lower_node(self, node: Node) -> None:
+        op = node.op
+        if op.is_input:
+            return
+        if op.is_parameter:
+            self.program.parameters.append(self._place(node.output, str(node.output.name), "parameter"))
+        elif not node.operands and hasattr(op, "state"):
+            self.program.constants.append(self._place(node.output, self._name("c"), "constant"))
+        elif op.is_view:
+            source = self.buffers[node.operands[0]]
+            self.buffers[node.output] = Buffer(source.name, node.output.type, source.kind, base=source)
+        elif op.pattern == "fusion":
+            self._fused(node, op.body)
+        elif op.pattern == "opaque":
+            op.lower_steps(self, node.outputs, node.operands)
+        else:
+            self._kernel(op.name, [(node.output, node.output)], Body(self.buffers), (node,))
+
+    def _fused(self, node: Node, body: Graph) -> None:
+        inner = dict(zip(body.inputs, (self.buffers[operand] for operand in node.operands), strict=True))
+        origins = tuple(n for n in body.nodes if not n.op.is_input)
+        named = [n.op.name for n in origins if n.op.pattern != "injective"] or [n.op.name for n in origins]
+        name = "_".join(dict.fromkeys(named[-4:]))
+        self._kernel(name, list(zip(body.outputs, node.outputs, strict=True)), Body(inner), origins)
+
+    def _kernel(self, name: str, pairs: Sequence[tuple[Tensor, Tensor]], body: Body, origins: tuple[Node, ...]) -> None:
+        """One kernel for tensors of one domain, or of leading axes of it: (tensor in the body, tensor outside)."""
+        widest = max((inner for inner, _ in pairs), key=lambda tensor: tensor.ndim)
+        axes = fresh_axes(widest.shape)
+        stores = []
+        for inner, outer in pairs:
+            own = axes[: inner.ndim]
+            index = tuple(as_size(axis) for axis in own)
+            value = body.element(inner, index)  # before its own buffer exists
+            stores.append((own, index, value, outer))
+        written = tuple(Store(self.result(outer), own, index, value) for own, index, value, outer in stores)
+        self.add(Kernel(name, axes, written, origins))
+
+    # -- results ------------------------------------------------------------------------------------------------
+
+    def _output(self, position: int, tensor: Tensor) -> None:
+        """A visible result: the buffer that computes it, or a copy if that is an input, a parameter or given out already."""
+        buffer = self.buffers[tensor]
+        output = Buffer(f"out{position}", tensor.type, "output")
+        self.program.outputs.append(output)
+        if buffer.kind == "temporary" and buffer.storage in self.program.temporaries:
+            self._become(buffer.storage, output)
+        else:
+            self.copy(buffer, output, [tensor.node])
+
+    def _become(self, storage: Buffer, target: Buffer) -> None:
+        """Let what was a temporary live in `target` from the start."""
+        self.program.temporaries.remove(storage)
+        storage.kind = target.kind
+        storage.name = target.name
+        storage.base = target
+
+    def _update(self) -> None:
+        """New values of parameters: in place where nothing reads the old value at another place or later, else by a copy."""
+        pending = []
+        for parameter, value in zip(self.compiled.updated, self.compiled.new_values, strict=True):
+            target = self.buffers.get(parameter)
+            if target is None:
+                target = self._place(parameter, str(parameter.name), "parameter")
+                self.program.parameters.append(target)
+            source = self.buffers[value]
+            if source.storage is target.storage:
+                continue
+            if source.kind == "temporary" and source.storage in self.program.temporaries and self._can_replace(source.storage, target.storage):
+                self._become(source.storage, target)
+            else:
+                pending.append((source, target, value))
+        self._copy_late(pending)
+
+    def _copy_late(self, pending: Sequence[tuple[Buffer, Buffer, Tensor]]) -> None:
+        """Copies at the end. A source that is itself an updated parameter is saved first: updates happen at once."""
+        targets = {target.storage for _, target, _ in pending}
+        saved = []
+        for source, target, value in pending:
+            if source.storage in targets or source.kind == "parameter":
+                kept = self.temporary(source.type)
+                self.copy(source, kept, [value.node])
+                source = kept
+            saved.append((source, target, value))
+        for source, target, value in saved:
+            self.copy(source, target, [value.node])
+
+    def _can_replace(self, new: Buffer, old: Buffer) -> bool:
+        """Whether the one kernel that writes `new` may write over `old`: it reads `old` only at the element it writes,
+        and nothing after it reads `old`."""
+        steps = self.program.steps
+        writer = next(k for k, step in enumerate(steps) if any(buffer.storage is new for buffer in step.written))
+        if sum(any(buffer.storage is new for buffer in step.written) for step in steps) != 1:
+            return False
+        if any(old in read_buffers(step) or any(b.storage is old for b in step.written) for step in steps[writer + 1 :]):
+            return False
+        step = steps[writer]
+        return isinstance(step, Kernel) and reads_only_in_place(step, new, old)
+
+    def _place(self, tensor: Tensor, name: str, kind: str) -> Buffer:
+        buffer = Buffer(name, tensor.type, kind, source=tensor)
+        self.buffers[tensor] = buffer
+        return buffer
+
+    def _name(self, stem: str) -> str:
+        self._names += 1
+        return f"{stem}{self._names}"
+
+
+def reads_only_in_place(kernel: Kernel, new: Buffer, old: Buffer) -> bool:
+    """Whether every read of `old` is at the index where `new` is written, outside of any reduction."""
+    store = next(store for store in kernel.stores if store.buffer.storage is new)
+    for x in walk(*kernel.values):
+        if isinstance(x, Load) and x.buffer.storage is old and (x.index != store.index or x.buffer.type.shape != store.buffer.type.shape):
+            return False
+        if x.operands and hasattr(x, "reduced") and any(isinstance(y, Load) and y.buffer.storage is old for y in walk(x)):
+            return False
+    return True
+
+
+def lower_graph(compiled: CompiledGraph) -> Program:
+    """The program that computes a compiled graph."""
+    return Lowering(compiled).lower()

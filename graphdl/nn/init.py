@@ -1,0 +1,136 @@
+"""Initial values of parameters: seeded, counter-based, the same for the same seed and order of declaration.
+
+The functions write into a parameter's array and return the parameter, as those of `torch.nn.init`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ShapeError
+from ..ir import Tensor
+from ..ops.source import parameter
+from ..types import dtype_name, numpy_dtype
+
+Array = np.ndarray[Any, Any]
+_stream = np.random.Generator(np.random.Philox(0))
+
+
+def seed(number: int) -> None:
+    """Start the stream of initial values again: what is declared from here on depends only on `number` and the order."""
+    global _stream  # noqa: PLW0603
+    _stream = np.random.Generator(np.random.Philox(number))
+
+
+def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
+    """Numbers spread evenly over [a, b)."""
+    return _fill(tensor, a + (b - a) * _stream.random(tensor.value.shape))
+
+
+def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
+    """Numbers of the normal distribution."""
+    return _fill(tensor, mean + std * _stream.standard_normal(tensor.value.shape))
+
+
+def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> Tensor:
+    """Numbers of the normal distribution, drawn again until they lie in [a, b]."""
+    drawn = mean + std * _stream.standard_normal(tensor.value.shape)
+    while (outside := (drawn < a) | (drawn > b)).any():
+        drawn[outside] = mean + std * _stream.standard_normal(int(outside.sum()))
+    return _fill(tensor, drawn)
+
+
+def constant_(tensor: Tensor, val: float) -> Tensor:
+    """One number everywhere."""
+    return _fill(tensor, np.full(tensor.value.shape, val))
+
+
+def zeros_(tensor: Tensor) -> Tensor:
+    """0 everywhere."""
+    return constant_(tensor, 0.0)
+
+
+def ones_(tensor: Tensor) -> Tensor:
+    """1 everywhere."""
+    return constant_(tensor, 1.0)
+
+
+def eye_(tensor: Tensor) -> Tensor:
+    """The identity matrix."""
+    return _fill(tensor, np.eye(*_matrix(tensor)))
+
+
+def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+    """Uniform with variance 2 gain² / (fan_in + fan_out). Glorot, Bengio 2010."""
+    bound = gain * math.sqrt(6.0 / sum(fans(tensor.value.shape)))
+    return uniform_(tensor, -bound, bound)
+
+
+def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+    """Normal with variance 2 gain² / (fan_in + fan_out). Glorot, Bengio 2010."""
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(fans(tensor.value.shape))))
+
+
+def kaiming_uniform_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
+    """Uniform with variance gain² / fan. He, Zhang, Ren, Sun 2015. `a` is the slope of a leaky ReLU."""
+    bound = math.sqrt(3.0) * _kaiming(tensor, a, mode, nonlinearity)
+    return uniform_(tensor, -bound, bound)
+
+
+def kaiming_normal_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
+    """Normal with variance gain² / fan. He, Zhang, Ren, Sun 2015. `a` is the slope of a leaky ReLU."""
+    return normal_(tensor, 0.0, _kaiming(tensor, a, mode, nonlinearity))
+
+
+def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
+    """A matrix with orthonormal rows or columns, whichever are fewer, times `gain`. Saxe, McClelland, Ganguli 2013."""
+    rows, columns = _matrix(tensor)
+    tall = _stream.standard_normal((max(rows, columns), min(rows, columns)))
+    q, r = np.linalg.qr(tall)
+    q = q * np.sign(np.diag(r))  # the sign makes the distribution uniform
+    return _fill(tensor, (gain * (q if rows >= columns else q.T)).reshape(tensor.value.shape))
+
+
+def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
+    """The factor that keeps the variance through a nonlinearity. Raises ValueError for an unknown one."""
+    if nonlinearity == "leaky_relu":
+        return math.sqrt(2.0 / (1 + (0.01 if param is None else param) ** 2))
+    gains = {"linear": 1.0, "conv1d": 1.0, "conv2d": 1.0, "sigmoid": 1.0, "tanh": 5 / 3, "relu": math.sqrt(2.0), "selu": 0.75}
+    if nonlinearity not in gains:
+        raise ValueError(f"no gain is known for {nonlinearity!r}: use one of {', '.join([*gains, 'leaky_relu'])}")
+    return gains[nonlinearity]
+
+
+def fans(shape: Sequence[int]) -> tuple[int, int]:
+    """Inputs and outputs of each unit of a weight (out, in, *kernel). Raises ShapeError below two axes."""
+    if len(shape) < 2:
+        raise ShapeError(f"a weight of shape {tuple(shape)} has no fan: it needs at least two axes")
+    kernel = math.prod(shape[2:])
+    return shape[1] * kernel, shape[0] * kernel
+
+
+def blank(name: str, shape: Sequence[int], dtype: Any = "float32") -> Tensor:
+    """A parameter of zeros, yet to be initialised."""
+    return parameter(np.zeros(tuple(shape), numpy_dtype(dtype_name(dtype))), name)
+
+
+def _kaiming(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"mode is fan_in or fan_out, not {mode!r}")
+    return calculate_gain(nonlinearity, a) / math.sqrt(fans(tensor.value.shape)[mode == "fan_out"])
+
+
+def _matrix(tensor: Tensor) -> tuple[int, int]:
+    shape = tensor.value.shape
+    if len(shape) < 2:
+        raise ShapeError(f"needs a matrix, got shape {shape}")
+    return shape[0], math.prod(shape[1:])
+
+
+def _fill(tensor: Tensor, values: Array) -> Tensor:
+    np.copyto(tensor.value, values, casting="unsafe")
+    return tensor

@@ -1,0 +1,63 @@
+"""State dictionaries: names of parameters, and arrays copied into them all or not at all."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import StateError
+from ..ir import Tensor
+
+Array = np.ndarray[Any, Any]
+
+
+def parameter_names(parameters: Iterable[Tensor]) -> dict[Tensor, str]:
+    """A name for every parameter: the path of its module and its own name, such as `0.weight`.
+
+    Where several would have the same name, they are numbered in order: `weight`, `weight.2`.
+    """
+    taken: Counter[str] = Counter()
+    names: dict[Tensor, str] = {}
+    for tensor in parameters:
+        paths = sorted(tensor.node.provenance.modules)
+        name = ".".join([*paths[:1], tensor.name or "parameter"])
+        taken[name] += 1
+        names[tensor] = name if taken[name] == 1 else f"{name}.{taken[name]}"
+    return names
+
+
+def load_arrays(own: Mapping[str, Tensor], state: Mapping[str, Any], *, strict: bool, owner: str) -> None:
+    """Copy `state` into the parameters `own` by name, after checking every entry.
+
+    Floating dtypes convert into each other, integers into wider ones. Raises StateError that lists all entries that do not fit,
+    and with `strict` all that are missing or unexpected.
+    """
+    arrays = {name: np.asarray(value.value if isinstance(value, Tensor) else value) for name, value in state.items()}
+    faults = [fault for name in own if name in arrays and (fault := _misfit(name, own[name].value, arrays[name]))]
+    if strict:
+        faults += [f"missing: {name} {_describe(own[name].value)}" for name in own if name not in arrays]
+        faults += [f"unexpected: {name} {_describe(arrays[name])}" for name in arrays if name not in own]
+    if faults:
+        raise StateError("\n  ".join([f"{owner} cannot take this state:", *faults]))
+    for name in own:
+        if name in arrays:
+            np.copyto(own[name].value, arrays[name], casting="unsafe")
+
+
+def _misfit(name: str, own: Array, given: Array) -> str | None:
+    if own.shape != given.shape:
+        return f"misshapen: {name} needs {_describe(own)}, got {_describe(given)}"
+    if own.dtype == given.dtype or (_floating(own) and _floating(given)) or np.can_cast(given.dtype, own.dtype, "safe"):
+        return None
+    return f"wrong dtype: {name} needs {_describe(own)}, got {_describe(given)}"
+
+
+def _floating(array: Array) -> bool:
+    return array.dtype.name in ("float16", "bfloat16", "float32", "float64")
+
+
+def _describe(array: Array) -> str:
+    return f"{array.dtype.name}{list(array.shape)}"

@@ -1,0 +1,95 @@
+"""Passes in order, and the record of what each of them did."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from .errors import CompileError
+from .ir import Graph
+
+PASSES: dict[str, type[Pass]] = {}
+PHASES = ("specialise", "simplify", "fuse")
+
+
+class Pass:
+    """A rewriting of graphs: a frozen dataclass with a name, a phase and `run`. Defining one registers it.
+
+    Passes of one phase run in the order of `rank`, then name. A pass with `modes` runs only when compiling for one of them.
+    """
+
+    name: ClassVar[str]
+    phase: ClassVar[str]
+    rank: ClassVar[int] = 50
+    modes: ClassVar[tuple[str, ...]] = ("train", "inference")
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        PASSES[cls.name] = cls
+
+    def run(self, graph: Graph) -> Graph:
+        """The rewritten graph, with as many outputs, equal in value."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one pass did: numbers of nodes before and after, and its time in seconds."""
+
+    name: str
+    before: int
+    after: int
+    seconds: float
+    fired: bool
+
+
+@dataclass
+class Record:
+    """What a pipeline did, pass by pass; `graphs` holds the result of each pass that changed something."""
+
+    changes: list[Change] = field(default_factory=list)
+    graphs: dict[str, Graph] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        rows = [f"{c.name:<16} {c.before:>6} -> {c.after:<6} {c.seconds * 1e3:8.2f} ms" + ("" if c.fired else "  (nothing)") for c in self.changes]
+        return "\n".join(rows)
+
+
+def selected(names: str | Sequence[str], mode: str) -> list[Pass]:
+    """The passes to run: "default" for all, "none", or names. Raises CompileError for unknown ones."""
+    _discover()
+    if isinstance(names, str):
+        if names not in ("default", "none"):
+            raise CompileError(f'passes={names!r}: give "default", "none" or a list of {", ".join(sorted(PASSES))}')
+        names = tuple(PASSES) if names == "default" else tuple(name for name, kind in PASSES.items() if kind.phase == "specialise")
+    unknown = [name for name in names if name not in PASSES]
+    if unknown:
+        raise CompileError(f"unknown passes {', '.join(unknown)}; there are {', '.join(sorted(PASSES))}")
+    kinds = sorted((PASSES[name] for name in names), key=lambda kind: (PHASES.index(kind.phase), kind.rank, kind.name))
+    return [kind() for kind in kinds if mode in kind.modes]
+
+
+def run_passes(graph: Graph, passes: Sequence[Pass], *, verify: bool = False) -> tuple[Graph, Record]:
+    """Run `passes` in order. With `verify`, every result is verified by the type rules."""
+    record = Record()
+    for one in passes:
+        started = time.perf_counter()
+        result = one.run(graph)
+        fired = result.outputs != graph.outputs
+        record.changes.append(Change(one.name, len(graph.nodes), len(result.nodes), time.perf_counter() - started, fired))
+        if fired:
+            record.graphs[one.name] = result
+        if verify:
+            result.verify()
+        graph = result
+    return graph, record
+
+
+def _discover() -> None:
+    package = importlib.import_module("graphdl.passes")
+    for info in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"graphdl.passes.{info.name}")

@@ -1,0 +1,26 @@
+"""How closely results must agree, in one place. All are relative, with an absolute part for values near zero."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+
+# (relative, absolute), by what is compared.
+EXACT_SEMANTICS = {"float64": (1e-12, 1e-12), "float32": (2e-6, 2e-6), "float16": (2e-3, 2e-3), "bfloat16": (2e-2, 2e-2)}  # same formula, other order
+FINITE_DIFFERENCES = (2e-6, 2e-7)  # float64, extrapolated once: the error is about step**4 and rounding / step
+DERIVATIVE_IDENTITY = (1e-9, 1e-10)  # two exact derivatives of one function in float64
+SYMBOLIC = (1e-9, 1e-10)  # a formula evaluated by sympy or mpmath against float64
+
+
+def assert_close(actual: Any, expected: Any, tolerance: tuple[float, float] | None = None, what: str = "") -> None:
+    """Equal shapes and values; integers and bools exactly, floating ones by `tolerance` or by their dtype."""
+    a, b = np.asarray(actual), np.asarray(expected)
+    assert a.shape == b.shape, f"{what}: shape {a.shape}, expected {b.shape}"
+    if b.dtype.kind in "iub":
+        np.testing.assert_array_equal(a, b, what)
+        return
+    relative, absolute = tolerance or EXACT_SEMANTICS[b.dtype.name]
+    np.testing.assert_allclose(a.astype("float64"), b.astype("float64"), relative, absolute, err_msg=what)
