@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import llvmlite.binding as llvm
 import numpy as np
 
-from graphdl.backends.native.contraction import Contraction, Direct, Matrix, Parts, Schedule, Shape, Store, Traits, emit_contraction, plan
+from graphdl.backends.native.contraction import Contraction, Direct, Known, Matrix, Parts, Schedule, Shape, Store, Traits, emit_contraction, plan
 from graphdl.backends.native.llvm import F32, F64, I64, PTR, Function, Module, Type, Value
 from graphdl.backends.native.target import Target, host
 
@@ -35,13 +35,11 @@ def slot(f: Function, name: str) -> Value:
     return f.load(address, PTR if SLOTS.index(name) < 5 else I64)
 
 
-def prepare(f: Function, scalar: Type, layout: str, static: Shape[int] | None) -> Parts:
+def prepare(f: Function, scalar: Type, layout: str, known: Known) -> Parts:
     """Row-major operands of the given layout and a plain store."""
     one = I64.const(1)
-    if static:
-        batch, m, n, k = (I64.const(size) for size in (static.batch, static.m, static.n, static.k))
-    else:
-        batch, m, n, k = (slot(f, name) for name in ("batch", "m", "n", "k"))
+    sizes = {name: getattr(known, name) for name in ("batch", "m", "n", "k")}
+    batch, m, n, k = (slot(f, name) if size is None else I64.const(size) for name, size in sizes.items())
     a_strides = (k, one) if layout[0] == "n" else (one, m)
     b_strides = (one, n) if layout[1] == "n" else (k, one)
     a = Matrix(Direct(slot(f, "a"), *a_strides, f.mul(m, k)), scalar, "k" if layout[0] == "n" else "mn")
@@ -71,12 +69,13 @@ class Compiled:
     engine: llvm.ExecutionEngine
     seconds: float
 
-def compile_contraction(target: Target, scalar: Type, layout: str, static: Shape[int] | None, **thresholds: object) -> Compiled:
+
+def compile_contraction(target: Target, scalar: Type, layout: str, known: Known) -> Compiled:
     a = Traits("k" if layout[0] == "n" else "mn", is_direct=True)
     b = Traits("mn" if layout[1] == "n" else "k", is_direct=True)
-    schedule = Schedule(target, scalar, a, b, static, **thresholds)
+    schedule = Schedule.choose(target, scalar, a, b, known)
     module = Module(target.triple)
-    names = emit_contraction(module, schedule, "product", lambda f: prepare(f, scalar, layout, static))
+    names = emit_contraction(module, schedule, "product", lambda f: prepare(f, scalar, layout, known))
     engine, seconds = compile_module(module, target)
     return Compiled(schedule, names, engine, seconds)
 
@@ -205,30 +204,30 @@ def measure(calls: list[Callable[[], object]], seconds: float = 0.25) -> list[fl
     return [statistics.median(taken) for taken in times]
 
 
-def peak(target: Target, scalar: Type) -> Callable[[], None]:
-    """A loop of independent multiply-adds in registers; one call is `PEAK_STEPS` of 16 vectors."""
-    module = Module(target.triple)
-    f = module.function("peak", (("args", PTR), ("begin", I64), ("end", I64)))
-    vector = target.vector(scalar)
-    start = f.load(f.parameters[0], vector)
-    with f.loop(f.parameters[1], f.parameters[2], carried=[start] * 16) as loop:
-        loop.next = [f.fma(start, start, total) for total in loop.carried]
-    for i, total in enumerate(loop.carried):
-        f.store(total, f.offset(f.parameters[0], I64.const((i + 1) * vector.lanes), scalar.scalar))
-    f.ret()
-    # Each sum starts from its own place in memory, or they would be found to be one sum.
-    engine, _ = compile_module(module, target)
-    kernel = KERNEL(engine.get_function_address("peak"))
-    data = np.zeros(4096, np.uint8)
-
-    def call() -> None:
-        kernel(data.ctypes.data, 0, PEAK_STEPS)
-
-    call.engine = engine  # type: ignore[attr-defined]
-    return call
+PEAK_STEPS, PEAK_SUMS = 20000, 12
 
 
-PEAK_STEPS = 20000
+class Peak:
+    """A loop of independent multiply-adds in registers; a call is `PEAK_STEPS` of `PEAK_SUMS` vectors."""
+
+    def __init__(self, target: Target, scalar: Type) -> None:
+        module = Module(target.triple)
+        f = module.function("peak", (("args", PTR), ("begin", I64), ("end", I64)))
+        vector = target.vector(scalar)
+        places = [f.offset(f.parameters[0], I64.const(i * vector.lanes), scalar.scalar) for i in range(PEAK_SUMS + 1)]
+        first, *starts = (f.load(place, vector) for place in places)
+        with f.loop(f.parameters[1], f.parameters[2], carried=starts) as loop:
+            loop.next = [f.fma(first, first, total) for total in loop.carried]
+        for total, place in zip(loop.carried, places, strict=False):
+            f.store(total, place)
+        f.ret()
+        self.engine, _ = compile_module(module, target)
+        self.kernel = KERNEL(self.engine.get_function_address("peak"))
+        self.data = np.zeros(4096, np.uint8)
+        self.flops = PEAK_STEPS * PEAK_SUMS * 2 * vector.lanes
+
+    def __call__(self) -> None:
+        self.kernel(self.data.ctypes.data, 0, PEAK_STEPS)
 
 
 def torch_product(arrays: tuple[np.ndarray, ...], layout: str, threads: int) -> Callable[[], object] | None:
@@ -261,17 +260,16 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.25)
     parser.add_argument("--dynamic", action="store_true", help="one code for all sizes instead of one for each shape")
 
-
     options = parser.parse_args()
     target, scalar = host(), F32 if options.dtype == "float32" else F64
     team = Team(target)
-    top = peak(target, scalar)
+    top = Peak(target, scalar)
     print("     M     K     N layout threads |  GFLOP/s  of peak |  PyTorch   ratio | compile")
     for text in options.shapes.split(","):
         m, k, n = (int(size) for size in text.split("x"))
         shape = Shape(options.batch, m, n, k)
         for layout in options.layout.split(","):
-            compiled = compile_contraction(target, scalar, layout, None if options.dynamic else shape)
+            compiled = compile_contraction(target, scalar, layout, Known() if options.dynamic else Known(options.batch, m, n, k))
             random = np.random.default_rng(0)
             sizes = [(m, k) if layout[0] == "n" else (k, m), (k, n) if layout[1] == "n" else (n, k)]
             a, b = (random.standard_normal((options.batch, *size)).astype(options.dtype) for size in sizes)
@@ -286,7 +284,7 @@ def main() -> None:
                 other = torch_product((a, b, c), layout, threads)
                 times = measure([product, top, *([other] if other else [])], options.seconds)
                 rate = 2e-9 * options.batch * m * n * k / times[0]
-                best = threads * PEAK_STEPS * 16 * 2e-9 * target.lanes(scalar) / times[1]
+                best = threads * 1e-9 * top.flops / times[1]
                 line = f"{m:6}{k:6}{n:6} {layout:6} {threads:7} | {rate:8.1f} {100 * rate / best:7.1f}% |"
                 print(line, f"{rate * times[0] / times[2]:8.1f} {times[2] / times[0]:7.2f} |" if other else "", f"{1e3 * compiled.seconds:5.0f} ms", flush=True)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import errors, ops
 from .calculus import explain, grad, hessian, hvp, jacobian, jvp, vjp
+from .compiler import Executable, compile
 from .ir import Graph, Tensor
 from .ir.node import FUNCTIONS
 from .ops.source import parameter, placeholder

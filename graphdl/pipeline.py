@@ -79,7 +79,7 @@ def run_passes(graph: Graph, passes: Sequence[Pass], *, verify: bool = False) ->
     for one in passes:
         started = time.perf_counter()
         result = one.run(graph)
-        fired = result.outputs != graph.outputs
+        fired = any(new is not old for new, old in zip(result.outputs, graph.outputs, strict=True))
         record.changes.append(Change(one.name, len(graph.nodes), len(result.nodes), time.perf_counter() - started, fired))
         if fired:
             record.graphs[one.name] = result

@@ -30,6 +30,7 @@ class Writing:
     def __init__(self, nodes: Sequence[Node], forward: Sequence[Node]) -> None:
         self.formulas: dict[Tensor, Formula] = {}
         self.taken: set[Name] = set()
+        self.numbers: Counter[str] = Counter()
         self.deltas = itertools.count(1)
         self.rules: dict[Node, tuple[str, ...]] = {}
         everything = dict.fromkeys((*forward, *nodes))
@@ -72,6 +73,8 @@ class Writing:
         return weight > LONG or self.uses[tensor] > 1 or tensor.node in self.leaving
 
     def _forward_name(self, node: Node) -> Name:
+        if node.provenance.is_derived:
+            return Name("g", "1")
         assigned = assigned_name(_line(node)) if self._ends_a_line(node) else None
         if assigned is None:
             return Name("h", "1")
@@ -83,10 +86,9 @@ class Writing:
         return Name(name.text, "1") if label in self.repeated and not name.subscript else name
 
     def _unique(self, name: Name) -> Name:
-        for count in itertools.count(1):
-            if name not in self.taken:
-                break
-            name = Name(name.text, str(count))
+        while name in self.taken:
+            self.numbers[name.text] += 1
+            name = Name(name.text, str(self.numbers[name.text]))
         self.taken.add(name)
         return name
 

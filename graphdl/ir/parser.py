@@ -259,7 +259,8 @@ class _Parser:
     def divides(self) -> bool:
         """Whether the bracket that opens here is a division of sizes, not a tuple."""
         depth = 0
-        for token in self.tokens[self.at :]:
+        for at in range(self.at, len(self.tokens)):
+            token = self.tokens[at]
             depth += (token.kind in "([{") - (token.kind in ")]}")
             if depth == 0 or (depth == 1 and token.kind in (",", *_DIVISIONS)):
                 return token.kind in _DIVISIONS

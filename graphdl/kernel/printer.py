@@ -41,5 +41,5 @@ def format_step(step: Step) -> str:
 def format_program(program: Program) -> str:
     """Every buffer and step."""
     groups = ("inputs", "parameters", "constants", "temporaries", "outputs")
-    buffers = [f"{group[:-1]} {buffer}" for group in groups for buffer in getattr(program, group)]
+    buffers = [f"{buffer.storage.kind} {buffer}" for group in groups for buffer in getattr(program, group)]
     return "\n".join([*buffers, *map(format_step, program.steps)])

@@ -63,9 +63,8 @@ def binary_cross_entropy_with_logits(
     if input.ndim != target.ndim:
         raise ShapeError(f"binary_cross_entropy_with_logits: the input {describe(input)} and the target {describe(target)} have different numbers of axes")
     x, t = align(input, target.astype(input.dtype), floating=True)
-    if pos_weight is None:
-        losses = x.softplus() - t * x
-    else:
+    losses = x.softplus() - t * x
+    if pos_weight is not None:
         losses = (1 - t) * x + (1 + (as_tensor(pos_weight).astype(x.dtype) - 1) * t) * (-x).softplus()
     return reduced(losses if weight is None else losses * as_tensor(weight).astype(x.dtype), reduction)
 
@@ -128,7 +127,7 @@ def _scale(rows: Tensor, labels: Tensor, weights: Tensor | None, ignored: int | 
     scale = None if weights is None else take(weights, _used(rows, labels, ignored), axis=0)
     if ignored is None:
         return scale
-    counted = (labels != ignored).astype(rows.dtype)
+    counted: Tensor = (labels != ignored).astype(rows.dtype)
     return counted if scale is None else scale * counted
 
 

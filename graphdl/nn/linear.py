@@ -30,7 +30,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     inputs1, inputs2 = weight.shape[1], weight.shape[2]
     spread = transpose(reshape(weight, (-1, inputs2)))
     right = reshape(matmul(input2, spread), (*input2.shape[:-1], weight.shape[0], inputs1))
-    result = (right * expand_dims(input1, -2)).sum(axis=-1)
+    result: Tensor = (right * expand_dims(input1, -2)).sum(axis=-1)
     return result if bias is None else result + bias
 
 

@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, ClassVar, TypeVar
+from typing import Any, Self
 
 import numpy as np
 
@@ -16,7 +16,6 @@ from .buffer import is_buffer, is_persistent, make_buffer
 from .state import load_arrays
 
 Array = np.ndarray[Any, Any]
-M = TypeVar("M", bound="Module")
 _open: ContextVar[str] = ContextVar("open module", default="")
 
 
@@ -28,8 +27,8 @@ class Module:
     such as `encoder.layers.1`. Training and inference are told apart when a program is compiled, not here.
     """
 
-    _parent: ClassVar[Callable[[], Module | None] | None] = None
-    _name: ClassVar[str] = ""
+    _parent: weakref.ref[Module] | None = None
+    _name: str = ""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The outputs for given inputs; subclasses write it."""
@@ -143,7 +142,7 @@ class Module:
         held = {name: value for name, value in vars(self).items() if isinstance(value, Tensor) and value.node.op.is_parameter}
         return {name: tensor for name, tensor in held.items() if is_buffer(tensor) != trainable}
 
-    def apply(self: M, function: Callable[[Module], object]) -> M:
+    def apply(self, function: Callable[[Module], object]) -> Self:
         """Call `function` on every module inside and then on this one; returns the module."""
         for module in reversed(list(self.modules())):
             function(module)

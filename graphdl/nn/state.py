@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import StateError
 from ..ir import Tensor
+from ..ops.random_bits import STATE_LABEL
 
 Array = np.ndarray[Any, Any]
 
@@ -22,7 +23,8 @@ def parameter_names(parameters: Iterable[Tensor]) -> dict[Tensor, str]:
     taken: Counter[str] = Counter()
     names: dict[Tensor, str] = {}
     for tensor in parameters:
-        paths = sorted(tensor.node.provenance.modules)
+        shared = tensor.name == STATE_LABEL  # random state belongs to no module, whichever drew from it first
+        paths = [] if shared else sorted(tensor.node.provenance.modules)
         name = ".".join([*paths[:1], tensor.name or "parameter"])
         taken[name] += 1
         names[tensor] = name if taken[name] == 1 else f"{name}.{taken[name]}"

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from ..errors import GradientError
 from ..ir import Tensor
-from ..ops.activation import clip
 from ..ir.node import FUNCTIONS
+from ..ops.activation import clip
 
 
 def global_norm(tensors: Sequence[Tensor]) -> Tensor:

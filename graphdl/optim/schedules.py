@@ -109,7 +109,8 @@ class LinearWarmup(Schedule):
     def __call__(self, step: Tensor) -> Tensor:
         rest = FUNCTIONS["maximum"](step - float(self.total_steps), 0.0)
         factor = FUNCTIONS["minimum"](self.start_factor + (1 - self.start_factor) / self.total_steps * step, 1.0)
-        return _schedule(self.after)(rest) * factor
+        result: Tensor = _schedule(self.after)(rest) * factor
+        return result
 
 
 @dataclass(frozen=True)

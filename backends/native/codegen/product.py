@@ -211,8 +211,8 @@ class ProductKernels:
 def emit_product(module: Module, target: Target, name: str, p: Product) -> ProductKernels:
     """Write the kernels of a product."""
     traits = traits_of(p.a, p, p.m), traits_of(p.b, p, p.n)
-    static = Shape(*p.shape) if all(isinstance(size, int) for size in p.shape) else None
-    schedule = Schedule(target, REGISTER[p.reduction.dtype], *traits, static=static)  # type: ignore[arg-type]
+    known = Shape(*(size if isinstance(size, int) else None for size in p.shape))
+    schedule = Schedule.choose(target, REGISTER[p.reduction.dtype], *traits, known)
     arguments = Arguments()
     packed = [Buffer(f"packed_{side}", TensorType("uint8", ()), "temporary") for side in "ab"]
 

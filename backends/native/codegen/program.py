@@ -54,7 +54,7 @@ class ProgramEmitter:
     def __init__(self, program: Program, target: Target) -> None:
         self.program = program
         self.target = target
-        self.module = Module(target_triple=target.triple)
+        self.module = Module(target_triple=target.triple, has_fma=target.has_fma)
         self.launches: list[Launch] = []
         self.scratch: list[Interval] = []
         self._known: dict[str, str] = {}

@@ -3,9 +3,10 @@
 from .engine import Contraction, emit_contraction
 from .interface import Axis, Direct, Epilogue, Operand, Parts, Traits
 from .matrices import Matrix, Store
-from .schedule import Emitted, Plan, Quantity, Schedule, Shape, plan
+from .quantity import Emitted, Quantity, Shape
+from .schedule import Known, Plan, Schedule, plan
 
 __all__ = [
-    "Axis", "Contraction", "Direct", "Emitted", "Epilogue", "Matrix", "Operand", "Parts", "Plan", "Quantity", "Schedule", "Shape", "Store", "Traits",
+    "Axis", "Contraction", "Direct", "Emitted", "Epilogue", "Known", "Matrix", "Operand", "Parts", "Plan", "Quantity", "Schedule", "Shape", "Store", "Traits",
     "emit_contraction", "plan",
 ]  # fmt: skip

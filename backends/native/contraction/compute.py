@@ -10,13 +10,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from ..llvm import I1, I64, PTR, Function, Module, Value
-from . import dot_kernel, micro_kernel
 from .dispatch import MicroKernels
-from .interface import Direct, Epilogue, Operand, Parts
+from .interface import Direct, Epilogue, Parts
 from .kernel import Prepare, least, open_kernel, split
 from .matrices import Store
 from .pack import row_address
-from .schedule import Emitted, Schedule, Shape
+from .quantity import Emitted, Shape
+from .schedule import Schedule
 
 CHUNK = 64  # tasks whose sums are kept while the blocks of k go by
 
@@ -42,7 +42,7 @@ class _Steps:
 
 def compute(module: Module, schedule: Schedule, name: str, prepare: Prepare) -> str:
     """Emit the compute kernel."""
-    f, parts, shape = open_kernel(module, name, prepare)
+    f, parts, shape = open_kernel(module, schedule, name, prepare)
     writer = _Compute(f, schedule, parts, shape)
     with f.loop(f.parameters[1], f.parameters[2], CHUNK) as loop:
         writer.run_chunk(loop.index, least(f, f.add(loop.index, I64.const(CHUNK)), f.parameters[2]))
@@ -57,6 +57,7 @@ class _Compute:
         self.f, self.schedule, self.parts, self.shape = f, schedule, parts, shape
         self.scalar, self.vector = schedule.scalar.scalar, schedule.scalar.with_lanes(schedule.lanes)
         self.tiles, self.panels = schedule.tiles(shape).value, schedule.panels(shape).value
+        self.group = schedule.group(shape).value
         self.width = schedule.task_columns(shape).value
         self.dots = self._flag(schedule.uses_dots(shape))
         self.packed_b = self._flag(schedule.packs_b(shape))
@@ -116,7 +117,7 @@ class _Compute:
     def _locate(self, index: Value) -> _Task:
         """The tile of a task. Heights differ by at most one row, so that no tile is left with a few rows only."""
         f = self.f
-        group = I64.const(self.schedule.group_tiles)
+        group = self.group
         batch, rest = split(f, index, f.mul(self.tiles, self.panels))
         block, rest = split(f, rest, f.mul(group, self.panels))
         first = f.mul(block, group)
@@ -143,14 +144,14 @@ class _Compute:
     def _dots(self, task: _Task, steps: _Steps, sums: Value) -> None:
         """Dot products of the tile's rows with a few columns at a time."""
         f = self.f
-        a, b = self.parts.a.direct, self.parts.b.direct
-        assert a and b
+        b = self.parts.b.direct
+        assert b
         kernel, width = self.kernels.dots(task.rows)
-        left = f.offset(row_address(f, a, self.scalar, task.batch, task.row), steps.first, self.scalar)
+        left, left_row, _ = self._left(task, steps.first)
         with f.loop(I64.const(0), task.columns, width) as loop:
             right = f.offset(row_address(f, b, self.scalar, task.batch, f.add(task.column, loop.index)), steps.first, self.scalar)
             arguments = (
-                left, a.row_stride, right, b.row_stride, steps.count, f.offset(sums, loop.index, self.scalar), self.width,
+                left, left_row, right, b.row_stride, steps.count, f.offset(sums, loop.index, self.scalar), self.width,
                 task.rows, f.sub(task.columns, loop.index),
             )  # fmt: skip
             _call(f, kernel, arguments)
@@ -167,13 +168,23 @@ class _Compute:
             _call(f, kernel, (*a, *b, steps.count, f.offset(c, column, self.scalar), c_row, columns))
 
         if self.width.text == panel.text:
-            multiply(self.kernels.full(task.rows), I64.const(0), task.columns)
+            multiply(self._full(task.rows, task.columns), I64.const(0), task.columns)
             return
         is_flat = f.bit_and(f.compare("sgt", self.width, panel), f.compare("eq", task.columns, self.width))
         with f.when(is_flat):
             multiply(self.kernels.flat(task.rows), I64.const(0), task.columns)
         with self._unless(is_flat), f.loop(I64.const(0), task.columns, panel) as loop:
-            multiply(self.kernels.full(task.rows), loop.index, f.sub(task.columns, loop.index))
+            columns = f.sub(task.columns, loop.index)
+            multiply(self._full(task.rows, columns), loop.index, columns)
+
+    def _full(self, rows: Value, columns: Value) -> Value:
+        """The full micro-kernel. Without masks in all of them, the last columns of a B in place need the one that has them."""
+        f, schedule = self.f, self.schedule
+        if schedule.target.has_masks or not schedule.reads_b_in_place:
+            return self.kernels.full(rows, masked=schedule.target.has_masks)
+        is_tail = f.compare("slt", columns, I64.const(schedule.panel_columns))
+        needs_mask = f.bit_and(is_tail, f.bit_xor(self.packed_b, I1.const(True)))
+        return f.select(needs_mask, self.kernels.full(rows, masked=True), self.kernels.full(rows, masked=False))
 
     def _destination(self, task: _Task, sums: Value, in_place: Value) -> tuple[Value, Value]:
         """Pointer and row stride of the tile that the micro-kernel writes."""
@@ -229,6 +240,10 @@ class _Compute:
         f, lanes = self.f, self.schedule.lanes
         whole = f.mul(f.emit(I64, f"udiv {task.columns.typed}, {lanes}"), I64.const(lanes))
         with f.loop(I64.const(0), task.rows) as row:
+            if self.schedule.transposed:
+                with f.loop(I64.const(0), task.columns) as column:
+                    self._finish_vector(task, sums, row.index, column.index, 0, None)
+                return
             with f.loop(I64.const(0), whole, lanes) as column:
                 self._finish_vector(task, sums, row.index, column.index, lanes, None)
             if not self.schedule.target.has_masks:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from ..llvm import I64, PTR, Function, Value
 from .dot_kernel import dot_kernel
 from .micro_kernel import micro_kernel
-from .schedule import Schedule, Shape
+from .quantity import Shape
+from .schedule import Schedule
 from .tile import Tile
 
 
@@ -25,10 +26,9 @@ class MicroKernels:
         tiles = max(self.schedule.tiles(Shape(1, self.m, 1, 1)), 1)
         return sorted({max(min(height, most), 1) for height in (self.m // tiles, -(-self.m // tiles))})
 
-    def full(self, rows: Value) -> Value:
+    def full(self, rows: Value, *, masked: bool) -> Value:
         """The micro-kernel for a panel of B, at the height `rows`."""
         full = self.schedule.table.full
-        masked = self.schedule.target.has_masks
         return self._among({height: self._kernel(Tile(height, full.vectors), masked=masked, streams=True) for height in self._heights(full.rows)}, rows)
 
     def flat(self, rows: Value) -> Value:

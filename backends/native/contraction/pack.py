@@ -20,7 +20,7 @@ _Copy = Callable[[Value, int, Value | None], None]
 
 def pack_a(module: Module, schedule: Schedule, name: str, prepare: Prepare) -> str:
     """Emit the kernel that packs A; a task is one row of the packed matrix."""
-    f, parts, shape = open_kernel(module, name, prepare)
+    f, parts, shape = open_kernel(module, schedule, name, prepare)
     rows, extent = (quantity.value for quantity in schedule.packed_a_extents(shape))
     leading = schedule.leading_dimension(schedule.packed_a_extents(shape)[1]).value
     axis: Axis = "mn" if schedule.a.contiguous == "mn" else "k"
@@ -54,7 +54,7 @@ def _copy_row(f: Function, schedule: Schedule, extent: Value, copy: _Copy) -> No
 
 def pack_b(module: Module, schedule: Schedule, name: str, prepare: Prepare) -> str:
     """Emit the kernel that packs B; a task is one panel."""
-    f, parts, shape = open_kernel(module, name, prepare)
+    f, parts, shape = open_kernel(module, schedule, name, prepare)
     panels, width = schedule.packed_panels(shape).value, I64.const(schedule.panel_columns)
     assert parts.packed_b is not None
     rows = I64.const(ROWS_AT_ONCE if schedule.b.contiguous != "k" else 1 << 40)
@@ -117,8 +117,8 @@ class _PanelWriter:
                 start = least(f, loop.index, last)
                 for i, column in enumerate(transpose(f, rows.load(start))):
                     f.store(column, self._address(f.add(start, I64.const(i)), block.index))
-        with f.when(f.compare("slt", k, lanes)), f.loop(I64.const(0), k) as loop, f.loop(I64.const(0), self.columns) as column:
-            self._copy(loop.index, column.index, 0, None)
+        with f.when(f.compare("slt", k, lanes)), f.loop(I64.const(0), k) as loop, f.loop(I64.const(0), self.columns) as inner:
+            self._copy(loop.index, inner.index, 0, None)
 
     def _free(self, column: Value) -> list[Value]:
         """The columns of a block; those past the end repeat the last one."""

@@ -1,99 +1,32 @@
-"""How a contraction is cut, as formulas of its sizes.
-
-Every formula uses only `+`, `-`, `*` and `//`, so one text serves Python ints (the plan), symbolic sizes (the memory planner) and
-`Emitted` values (the generated code). A condition is therefore a number, 0 or 1.
-"""
+"""How a contraction is cut, as formulas of its sizes (see `quantity`)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Generic
 
-from ..llvm import I64, Function, Type, Value
+from ..llvm import Type
 from ..target import Target
 from .interface import Traits
+from .quantity import Q, Shape, at_most, choose
 from .tile import Tile, TileTable, table_for
 
-
-class Quantity(Protocol):
-    """A size: an int, a symbolic polynomial with floor division, or code that computes one."""
-
-    def __add__(self, other: Any, /) -> Self: ...
-    def __radd__(self, other: Any, /) -> Self: ...
-    def __sub__(self, other: Any, /) -> Self: ...
-    def __rsub__(self, other: Any, /) -> Self: ...
-    def __mul__(self, other: Any, /) -> Self: ...
-    def __rmul__(self, other: Any, /) -> Self: ...
-    def __floordiv__(self, other: Any, /) -> Self: ...
-    def __rfloordiv__(self, other: Any, /) -> Self: ...
-
-
-Q = TypeVar("Q", bound=Quantity)
-
-SHORT_K = 128  # below, adding up the lanes of a dot product costs as much as the product
+SHORT_K = 128  # below, adding up the lanes of a dot product costs as much as the product, and writing the output more
 SHORT_ROW = 768  # elements of a row of B; a longer one puts every k on a page of its own
+NARROW = 4  # columns of an output that is computed transposed
 
 
 @dataclass(frozen=True, slots=True)
-class Emitted:
-    """A non-negative i64 under computation in a function; arithmetic on it writes instructions, on constants it folds."""
+class Known:
+    """The sizes that are known when code is emitted."""
 
-    f: Function
-    value: Value
+    batch: int | None = None
+    m: int | None = None
+    n: int | None = None
+    k: int | None = None
 
-    def _with(self, other: Emitted | int, instruction: str, *, swapped: bool = False) -> Emitted:
-        right = other.value if isinstance(other, Emitted) else I64.const(other)
-        x, y = (right, self.value) if swapped else (self.value, right)
-        if instruction == "mul" and "0" in (x.text, y.text):
-            return Emitted(self.f, I64.const(0))
-        if not (x.text + y.text).replace("-", "").isdigit():
-            return Emitted(self.f, self.f.emit(I64, f"{instruction} {x.typed}, {y.text}"))
-        a, b = int(x.text), int(y.text)
-        folded = {"add": a + b, "sub": a - b, "mul": a * b}.get(instruction)
-        return Emitted(self.f, I64.const(a // b if folded is None else folded))
-
-    def __add__(self, other: Emitted | int) -> Emitted:
-        return self._with(other, "add")
-
-    def __radd__(self, other: int) -> Emitted:
-        return self._with(other, "add", swapped=True)
-
-    def __sub__(self, other: Emitted | int) -> Emitted:
-        return self._with(other, "sub")
-
-    def __rsub__(self, other: int) -> Emitted:
-        return self._with(other, "sub", swapped=True)
-
-    def __mul__(self, other: Emitted | int) -> Emitted:
-        return self._with(other, "mul")
-
-    def __rmul__(self, other: int) -> Emitted:
-        return self._with(other, "mul", swapped=True)
-
-    def __floordiv__(self, other: Emitted | int) -> Emitted:
-        return self._with(other, "udiv")
-
-    def __rfloordiv__(self, other: int) -> Emitted:
-        return self._with(other, "udiv", swapped=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Shape(Generic[Q]):
-    """The sizes of out[batch, m, n] = sum over k."""
-
-    batch: Q
-    m: Q
-    n: Q
-    k: Q
-
-
-def at_most(x: Q, limit: int) -> Q:
-    """1 where x <= limit, else 0."""
-    return 1 // (1 + x // (limit + 1))
-
-
-def choose(condition: Q, then: int, otherwise: int) -> Q:
-    return otherwise + condition * (then - otherwise)
+    def transposed(self) -> Known:
+        return Known(self.batch, self.n, self.m, self.k)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +41,20 @@ class Schedule:
     scalar: Type
     a: Traits
     b: Traits
-    static: Shape[int] | None = None  # the sizes, where all are known: kernels that would never run are left out
-    group_tiles: int = 16  # tiles of rows that one pass over the panels of B serves
+    known: Known = Known()  # what these sizes exclude is left out
+    transposed: bool = False  # the operands have changed roles
+    group_tiles: int = 16  # tiles of rows whose part of A stays in the second-level cache
     dot_rows: tuple[int, int] = (8, 24)  # up to this m dots beat transposing B into panels: for a short k, for a long one
     in_place_rows: tuple[int, int] = (128, 28)  # up to this m reading B in place beats packing it: for a short row of B, for a long one
+
+    @staticmethod
+    def choose(target: Target, scalar: Type, a: Traits, b: Traits, known: Known = Known()) -> Schedule:
+        """The schedule for operands of these traits. An output known to be narrow is computed transposed, so that its rows fill vectors."""
+        n, m = known.n, known.m
+        if n is None or n > NARROW or (m is not None and m <= n):
+            return Schedule(target, scalar, a, b, known)
+        left = b if a.contiguous != "k" or b.contiguous == "k" else Traits(None, is_direct=False, batched=b.batched)
+        return Schedule(target, scalar, left, a, known.transposed(), transposed=True)
 
     @property
     def table(self) -> TileTable:
@@ -123,12 +66,13 @@ class Schedule:
 
     @property
     def has_dots(self) -> bool:
-        return self.a.is_direct and self.b.is_direct and self.a.contiguous == "k" and self.b.contiguous == "k"
+        """Both operands will be contiguous along k: packing an expression makes it so."""
+        left = self.a.contiguous == "k" if self.a.is_direct else self.a.contiguous != "mn"
+        return left and self.b.is_direct and self.b.contiguous == "k"
 
     @property
     def reads_b_in_place(self) -> bool:
-        """Tails of a row of B in place need masked loads."""
-        return self.b.is_direct and self.b.contiguous == "mn" and self.target.has_masks
+        return self.b.is_direct and self.b.contiguous == "mn"
 
     @property
     def packs_a(self) -> bool:
@@ -136,7 +80,9 @@ class Schedule:
 
     @property
     def may_pack_b(self) -> bool:
-        return self.static is None or self.packs_b(self.static) > 0
+        """Whether known sizes leave a chance that B is packed."""
+        m, n, k = self.known.m, self.known.n, self.known.k
+        return m is None or n is None or k is None or self.packs_b(Shape(1, m, n, k)) > 0
 
     @property
     def panel_columns(self) -> int:
@@ -188,6 +134,10 @@ class Schedule:
         for tile in reversed(self.flat):
             width = width + at_most(s.m, tile.rows) * (tile.vectors * self.lanes - width)
         return width
+
+    def group(self, s: Shape[Q]) -> Q:
+        """How many tiles of rows one pass over the panels of B serves. With a short k the output's rows are written through instead."""
+        return choose(at_most(s.k, SHORT_K), 1, self.group_tiles)
 
     def tiles(self, s: Shape[Q]) -> Q:
         rows = self.tile_rows(s)
@@ -247,6 +197,8 @@ class Plan(Generic[Q]):
 
 
 def plan(schedule: Schedule, shape: Shape[Q]) -> Plan[Q]:
+    """The plan for out[batch, m, n] of `shape`."""
+    shape = shape.transposed() if schedule.transposed else shape
     return Plan(
         schedule.packed_a_bytes(shape), schedule.packed_b_bytes(shape), schedule.pack_a_tasks(shape), schedule.pack_b_tasks(shape),
         schedule.compute_tasks(shape),

@@ -35,8 +35,8 @@ class TileTable:
 # Keyed by the number of vector registers and whether loads and stores take masks.
 TABLE: dict[tuple[int, bool], TileTable] = {
     (32, True): TileTable(Tile(14, 2), (Tile(3, 8), Tile(6, 4)), (Tile(1, 8), Tile(2, 8), Tile(4, 4), Tile(6, 4))),
-    (32, False): TileTable(Tile(8, 3), (), (Tile(1, 8), Tile(2, 8), Tile(4, 4))),
-    (16, False): TileTable(Tile(6, 2), (), (Tile(1, 4), Tile(2, 4), Tile(4, 2))),
+    (32, False): TileTable(Tile(8, 3), (Tile(3, 6),), (Tile(1, 8), Tile(2, 8), Tile(4, 4))),
+    (16, False): TileTable(Tile(6, 2), (Tile(1, 8), Tile(3, 4)), (Tile(1, 4), Tile(2, 4), Tile(4, 2))),
 }
 
 

@@ -1,0 +1,10 @@
+"""Training loops: batches, validation, progress, early stopping, checkpoints, history."""
+
+from __future__ import annotations
+
+from .batches import Batches
+from .callbacks import Bar, Callback, EarlyStop, Lines
+from .history import History
+from .trainer import Trainer
+
+__all__ = ["Bar", "Batches", "Callback", "EarlyStop", "History", "Lines", "Trainer"]

@@ -1,0 +1,270 @@
+"""Fusion: which results are stored, and which are computed where they are used.
+
+    h = relu(x @ w + b)           ->  one kernel: the product with bias and relu in its epilogue
+    exp(x - max(x)) / sum(...)    ->  one kernel: reductions of a row, then the row
+
+Nodes are visited from the outputs back. Each joins the group of its readers where that loses nothing, else it starts a
+group of its own. Legality is decided from the ops' own lowerings: at which indices a group reads a node.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from graphdl.ir import Graph, Node, Tensor, derived, make_node
+from graphdl.kernel.expression import Axis, Index, axes_of
+from graphdl.kernel.reading import Reading, reading_of
+from graphdl.ops.fusion import Fusion
+from graphdl.ops.source import Placeholder
+from graphdl.pipeline import Pass
+from graphdl.sizes import Combined, Dim, as_size, atoms_of, substitute
+
+MAX_NODES = 48  # a kernel with more would spill registers and take long to compile
+MAX_INPUTS = 24
+HEAVY = 10  # scalar operations from which computing twice costs more than storing
+KINDS = ("pointwise", "injective", "reduction", "row", "contraction")
+
+
+@dataclass(eq=False)
+class Group:
+    """Nodes that one kernel computes, over the axes of its domain.
+
+    `accesses` holds, for every member, the indices over `axes` at which it is needed. `depth` is the number of leading
+    axes on which reductions depend, None without reductions.
+    """
+
+    axes: tuple[Axis, ...]
+    shape: Index
+    accesses: dict[Node, set[Index]] = field(default_factory=dict)
+    outputs: dict[Node, None] = field(default_factory=dict)
+    inputs: set[Tensor] = field(default_factory=set)
+    depth: int | None = None
+    has_contraction: bool = False
+
+    @property
+    def identity(self) -> Index:
+        return tuple(as_size(axis) for axis in self.axes)
+
+
+@dataclass(frozen=True)
+class FuseKernels(Pass):
+    """Group nodes into fusions, one kernel each."""
+
+    name: ClassVar[str] = "fusion"
+    phase: ClassVar[str] = "fuse"
+
+    def run(self, graph: Graph) -> Graph:
+        return _rebuild(graph, Partition(graph).run())
+
+
+class Partition:
+    """The grouping of one graph."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.uses: dict[Node, dict[Group, set[Index]]] = {node: {} for node in graph.nodes}
+        self.stored: set[Node] = {tensor.node for tensor in graph.outputs}
+        self.home: dict[Node, Group] = {}
+
+    def run(self) -> dict[Node, Group]:
+        """The home of every node that is stored; fusable nodes without one are computed only inside groups."""
+        for node in reversed(self.graph.nodes):
+            if node.op.pattern in KINDS:
+                self._place(node)
+            elif node.operands:
+                self._whole(node)
+        return self.home
+
+    def _whole(self, node: Node) -> None:
+        """A node that takes whole tensors and is no part of any group."""
+        group = Group((), ())
+        group.outputs = dict.fromkeys([node])
+        self.home[node] = group
+        for operand in node.operands:
+            self.stored.add(operand.node)
+            self.uses[operand.node].setdefault(group, set())
+
+    def _place(self, node: Node) -> None:
+        reading = reading_of(node)
+        users = self.uses[node]
+        joined = [group for group, accesses in users.items() if self._may_join(node, reading, group, accesses)]
+        stored = node in self.stored or len(joined) < len(users)
+        if not reading.is_free and (stored or len(users) > 1):
+            self._store(node, reading, users)
+            return
+        for group in joined:
+            self._join(node, reading, group, users[group])
+        if stored:
+            self._store(node, reading, {group: a for group, a in users.items() if group not in joined})
+
+    def _store(self, node: Node, reading: Reading, readers: dict[Group, set[Index]]) -> None:
+        """Give `node` a buffer: written by a group that computes it anyway, or by a group of its own."""
+        self.stored.add(node)
+        if node.op.is_view:  # no kernel: another view of the operand's memory
+            self._whole(node)
+        else:
+            home = next((group for group in readers if self._may_host(node, reading, group, readers)), None) or Group(reading.axes, node.output.shape)
+            self._join(node, reading, home, readers.get(home, {home.identity}))
+            home.outputs[node] = None
+            self.home[node] = home
+        for group in readers:
+            if group is not self.home[node]:
+                group.inputs.add(node.output)
+
+    def _join(self, node: Node, reading: Reading, group: Group, accesses: set[Index]) -> None:
+        group.accesses[node] = set(accesses)
+        for index in accesses:
+            values = dict(zip(reading.axes, index, strict=True))
+            for position, read in reading.reads:
+                moved = tuple(substitute(part, values) for part in read)  # type: ignore[arg-type]
+                self.uses[node.operands[position].node].setdefault(group, set()).add(moved)
+        if node.op.pattern == "contraction":
+            group.has_contraction = True
+            group.depth = len(group.axes)
+        elif reading.depth is not None:
+            group.depth = reading.depth if group.depth is None else group.depth
+
+    # -- rules --------------------------------------------------------------------------------------------------
+
+    def _may_host(self, node: Node, reading: Reading, group: Group, readers: dict[Group, set[Index]]) -> bool:
+        """Whether `group` may also write `node`: it computes each element once, and no other reader comes before the group."""
+        accesses = readers[group]
+        if accesses != {group.identity[: node.output.ndim]} or node.output.shape != group.shape[: node.output.ndim]:
+            return False
+        if not self._may_join(node, reading, group, accesses):
+            return False
+        return not any(self._reaches(other, group) for other in readers if other is not group)
+
+    def _reaches(self, start: Group, goal: Group) -> bool:
+        """Whether results of `start` are needed, however indirectly, by `goal`."""
+        seen, stack = {id(start)}, [start]
+        while stack:
+            group = stack.pop()
+            if group is goal:
+                return True
+            for node in group.outputs:
+                for reader in self.uses[node]:
+                    if reader is not group and node not in reader.accesses and id(reader) not in seen:
+                        seen.add(id(reader))
+                        stack.append(reader)
+        return False
+
+    def _may_join(self, node: Node, reading: Reading, group: Group, accesses: set[Index]) -> bool:
+        """Whether `group` may compute `node` in place of loading it."""
+        if len(group.accesses) >= MAX_NODES or len(group.inputs) >= MAX_INPUTS:
+            return False
+        if not accesses:  # read by something that takes whole tensors
+            return False
+        if node.op.pattern == "contraction":
+            return group.depth is None and accesses == {group.identity} and node.output.shape == group.shape
+        if reading.depth is not None:
+            return self._reduction_fits(node, reading, group, accesses)
+        if reading.is_free:
+            return not group.has_contraction or not any(_is_divided(index) for index in accesses)
+        if group.has_contraction and any(not _within(index, group) for index in accesses):
+            return False  # the sides of a product are read where they lie
+        heavy = reading.flops >= HEAVY
+        return not heavy or (len(accesses) <= 2 and all(_covers(index, group) for index in accesses))
+
+    def _reduction_fits(self, node: Node, reading: Reading, group: Group, accesses: set[Index]) -> bool:
+        """Reductions are computed once per point of leading axes: all of the group's over the same ones."""
+        assert reading.depth is not None
+        rank = node.output.ndim
+        if group.has_contraction or accesses != {group.identity[:rank]} or node.output.shape != group.shape[:rank]:
+            return False
+        if reading.depth == len(group.axes) and group.depth is None:
+            return len(reading.reads) <= 2
+        return reading.depth < len(group.axes) and group.depth in (None, reading.depth)
+
+
+def _within(index: Index, group: Group) -> bool:
+    """Whether an index uses only axes of the domain, none that is reduced over."""
+    return all(axes_of(part) <= set(group.axes) for part in index)
+
+
+def _covers(index: Index, group: Group) -> bool:
+    """Whether nothing is computed again along a leading axis: the axes used are leading ones, or reduced ones below them."""
+    used = set().union(*(axes_of(part) for part in index)) if index else set()
+    own = [axis in used for axis in group.axes]
+    inner = bool(used - set(group.axes))
+    return inner or all(own[: sum(own)])
+
+
+def _is_divided(index: Iterable[Dim]) -> bool:
+    return any(isinstance(atom, Combined) for part in index for atom in atoms_of(part))
+
+
+# -- rebuilding -----------------------------------------------------------------------------------------------------
+
+
+def _rebuild(graph: Graph, home: dict[Node, Group]) -> Graph:
+    """The graph with a fusion for every group of several nodes."""
+    built: dict[Tensor, Tensor] = {}
+    stack = [tensor.node for tensor in reversed(graph.outputs)]
+    open_nodes: set[Node] = set()
+    while stack:
+        node = stack[-1]
+        if node.outputs[0] in built:
+            stack.pop()
+            continue
+        group = home.get(node)
+        needed = _needed(node, group)
+        missing = [tensor.node for tensor in needed if tensor not in built]
+        if missing and node not in open_nodes:
+            open_nodes.add(node)
+            stack.extend(reversed(missing))
+            continue
+        assert not missing, "groups depend on each other in a circle"
+        stack.pop()
+        _build(node, group, needed, built)
+    return Graph([built[tensor] for tensor in graph.outputs], graph.inputs)
+
+
+def _needed(node: Node, group: Group | None) -> list[Tensor]:
+    """What must exist before a node or its group can be built, in order of first use."""
+    if group is None or len(group.accesses) <= 1:
+        return list(node.operands)
+    inside = sorted(group.accesses, key=lambda one: one.number)
+    return list(dict.fromkeys(operand for one in inside for operand in one.operands if operand.node not in group.accesses))
+
+
+def _build(node: Node, group: Group | None, needed: list[Tensor], built: dict[Tensor, Tensor]) -> None:
+    if group is None or len(group.accesses) <= 1:
+        operands = [built[operand] for operand in node.operands]
+        same = all(a is b for a, b in zip(operands, node.operands, strict=True))
+        copy = node if same else _remade(node, operands)
+        built.update(zip(node.outputs, copy.outputs, strict=True))
+        return
+    members = tuple(group.accesses)
+    inputs = [Placeholder(f"a{k}", tensor.dtype, tensor.shape)() for k, tensor in enumerate(needed)]
+    inner = dict(zip(needed, inputs, strict=True))
+    for one in _ordered(group):
+        inner[one.output] = _remade(one, [inner[operand] for operand in one.operands]).output
+    outputs = sorted(group.outputs, key=lambda one: (-one.output.ndim, one.number))
+    body = Graph([inner[one.output] for one in outputs], inputs)
+    with derived("fusion", (), members):
+        fused = make_node(Fusion(body), [built[tensor] for tensor in needed])
+    built.update(zip((one.output for one in outputs), fused.outputs, strict=True))
+
+
+def _remade(node: Node, operands: list[Tensor]) -> Node:
+    with derived("fusion", (), (node,)):
+        return make_node(node.op, operands)
+
+
+def _ordered(group: Group) -> list[Node]:
+    """Members, operands before users."""
+    order: list[Node] = []
+    done: set[Node] = set()
+    stack: list[tuple[Node, bool]] = [(node, False) for node in group.outputs]
+    while stack:
+        node, ready = stack.pop()
+        if ready:
+            order.append(node)
+        elif node not in done:
+            done.add(node)
+            stack.append((node, True))
+            stack.extend((operand.node, False) for operand in node.operands if operand.node in group.accesses and operand.node not in done)
+    return order

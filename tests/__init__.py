@@ -1,0 +1,1 @@
+"""The tests, and the slow definitions that they compare with."""

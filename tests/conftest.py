@@ -1,0 +1,30 @@
+"""Golden texts: files under tests/golden, rewritten with `pytest --update-golden`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+Golden = Callable[[str, str], None]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden texts anew")
+
+
+@pytest.fixture
+def golden(request: pytest.FixtureRequest) -> Golden:
+    """A function that compares a text with the golden file of that name."""
+
+    def compare(name: str, text: str) -> None:
+        path = GOLDEN / f"{name}.txt"
+        if request.config.getoption("--update-golden"):
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
+        assert path.exists(), f"{path.name} is missing: run pytest --update-golden"
+        assert text.rstrip("\n") == path.read_text(encoding="utf-8").rstrip("\n")
+
+    return compare

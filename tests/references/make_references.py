@@ -1,0 +1,230 @@
+"""Writes the reference values that the tests compare with: outputs and gradients of torch.nn, trajectories of torch.optim.
+
+Run with a Python that has PyTorch: `python tests/references/make_references.py`. Everything is float64 and seeded.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+FOLDER = Path(__file__).parent
+STEPS = 20
+
+
+def draw(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Reproducible numbers of the normal distribution."""
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape))
+
+
+def modules() -> dict[str, tuple[nn.Module, tuple[torch.Tensor, ...]]]:
+    """Every module with inputs to try it on; those of one name differ in configuration."""
+    x = draw(4, 6)
+    image = draw(2, 6, 3, 5, seed=1)
+    indices = torch.tensor([[1, 4, 0], [2, 2, 1]])
+    plain = ["ReLU", "ReLU6", "SELU", "SiLU", "Mish", "Hardswish", "Hardsigmoid", "Sigmoid", "LogSigmoid", "Tanh", "Softsign"]
+    found: dict[str, tuple[nn.Module, tuple[torch.Tensor, ...]]] = {name: (getattr(nn, name)(), (4 * x,)) for name in plain}
+    found |= {
+        "LeakyReLU(0.2)": (nn.LeakyReLU(0.2), (x,)),
+        "ELU(0.7)": (nn.ELU(0.7), (x,)),
+        "GELU()": (nn.GELU(), (x,)),
+        "GELU('tanh')": (nn.GELU("tanh"), (x,)),
+        "Hardtanh(-0.5, 0.8)": (nn.Hardtanh(-0.5, 0.8), (x,)),
+        "Softplus(0.5)": (nn.Softplus(0.5), (x,)),
+        "Softmax(0)": (nn.Softmax(0), (x,)),
+        "Softmax(-1)": (nn.Softmax(-1), (image,)),
+        "LogSoftmax(1)": (nn.LogSoftmax(1), (image,)),
+        "Linear(6, 3)": (nn.Linear(6, 3), (x,)),
+        "Linear(5, 2, bias=False)": (nn.Linear(5, 2, bias=False), (image,)),
+        "Linear(6, 1)": (nn.Linear(6, 1), (x[0],)),
+        "Bilinear(6, 3, 4)": (nn.Bilinear(6, 3, 4), (x, draw(4, 3, seed=2))),
+        "Bilinear(5, 2, 3, bias=False)": (nn.Bilinear(5, 2, 3, bias=False), (image, draw(2, 6, 3, 2, seed=2))),
+        "Flatten()": (nn.Flatten(), (image,)),
+        "Flatten(0, 1)": (nn.Flatten(0, 1), (image,)),
+        "Unflatten(1, (2, 3))": (nn.Unflatten(1, (2, 3)), (x,)),
+        "Identity()": (nn.Identity(), (x,)),
+        "LayerNorm(6)": (nn.LayerNorm(6), (x,)),
+        "LayerNorm((3, 5), eps=1e-3)": (nn.LayerNorm((3, 5), eps=1e-3), (image,)),
+        "LayerNorm(5, elementwise_affine=False)": (nn.LayerNorm(5, elementwise_affine=False), (image,)),
+        "RMSNorm(6)": (nn.RMSNorm(6), (x,)),
+        "RMSNorm((3, 5), eps=1e-4)": (nn.RMSNorm((3, 5), eps=1e-4), (image,)),
+        "GroupNorm(3, 6)": (nn.GroupNorm(3, 6), (image,)),
+        "GroupNorm(1, 6, eps=1e-3)": (nn.GroupNorm(1, 6, eps=1e-3), (x,)),
+        "GroupNorm(6, 6, affine=False)": (nn.GroupNorm(6, 6, affine=False), (image,)),
+        "Embedding(5, 3)": (nn.Embedding(5, 3), (indices,)),
+        "Embedding(5, 2, padding_idx=1)": (nn.Embedding(5, 2, padding_idx=1), (indices,)),
+    }
+    return found
+
+
+def losses() -> dict[str, tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Every loss by the call that makes it from `a`, `b` and the weight `w`, with these three."""
+    z, spatial = draw(5, 4), draw(2, 4, 3, seed=3)
+    labels, places = torch.tensor([0, 3, 1, 2, 3]), torch.tensor([[0, 3, 1], [2, 2, -100]])
+    p, t = torch.softmax(draw(5, 4, seed=4), 1), draw(5, 4, seed=5)
+    unit, w = torch.sigmoid(t), torch.tensor([0.5, 2.0, 1.0, 0.25], dtype=torch.float64)
+    cases: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+    for reduction in ("mean", "sum", "none"):
+        kind = f"reduction='{reduction}'"
+        cases |= {
+            f"cross_entropy(a, b, {kind})": (z, labels),
+            f"cross_entropy(a, b, w, {kind})": (z, labels),
+            f"cross_entropy(a, b, w, label_smoothing=0.1, {kind})": (z, labels),
+            f"cross_entropy(a, b, label_smoothing=0.2, ignore_index=3, {kind})": (z, labels),
+            f"cross_entropy(a, b, w, ignore_index=-100, {kind})": (spatial, places),
+            f"nll_loss(a, b, w, ignore_index=-100, {kind})": (spatial, places),
+            f"nll_loss(a, b, {kind})": (z, labels),
+            f"mse_loss(a, b, {kind})": (z, t),
+            f"l1_loss(a, b, {kind})": (z, t),
+            f"smooth_l1_loss(a, b, beta=0.7, {kind})": (z, t),
+            f"huber_loss(a, b, delta=0.7, {kind})": (z, t),
+            f"binary_cross_entropy_with_logits(a, b, {kind})": (z, unit),
+            f"binary_cross_entropy_with_logits(a, b, w, pos_weight=2 * w, {kind})": (z, unit),
+            f"kl_div(a, b, {kind})": (torch.log_softmax(z, 1), p),
+            f"kl_div(a, b, log_target=True, {kind})": (torch.log_softmax(z, 1), torch.log(p)),
+        }
+    cases |= {
+        "cross_entropy(a, b)": (z[0], labels[1]),
+        "cross_entropy(a, b, w, label_smoothing=0.3)": (z, p),
+        "cross_entropy(a, b, reduction='none')": (spatial, torch.softmax(spatial, 1)),
+        "kl_div(a, b, reduction='batchmean')": (torch.log_softmax(z, 1), p),
+    }
+    return {call: (a, b, w) for call, (a, b) in cases.items()}
+
+
+def call_loss(call: str, a: torch.Tensor, b: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+    """The loss that `call` writes down."""
+    name, _, rest = call.partition("(")
+    arguments, options = [], {}
+    for part in rest.rstrip(")").split(", "):
+        key, is_option, value = part.partition("=")
+        if is_option:
+            options[key] = 2 * w if value == "2 * w" else value.strip("'") if "'" in value else value == "True" if value in ("True", "False") else number(value)
+        else:
+            arguments.append({"a": a, "b": b, "w": w}[key])
+    return getattr(F, name)(*arguments, **options)  # type: ignore[no-any-return]
+
+
+def number(text: str) -> float | int:
+    """An int where the text is one."""
+    return float(text) if "." in text else int(text)
+
+
+def backward(result: torch.Tensor, inputs: tuple[torch.Tensor, ...], parameters: list[torch.Tensor]) -> list[torch.Tensor]:
+    """Gradients of a weighted sum of the result, whose weights are 1, 2, 3, ..., modulo 7."""
+    weights = (torch.arange(result.numel(), dtype=torch.float64) % 7 + 1).reshape(result.shape)
+    wanted = [tensor for tensor in (*inputs, *parameters) if tensor.requires_grad]
+    return list(torch.autograd.grad((result * weights).sum(), wanted)) if wanted else []
+
+
+def write_modules() -> None:
+    """modules.npz: inputs, state, output and gradients of every module."""
+    arrays: dict[str, Any] = {}
+    for key, (module, inputs) in modules().items():
+        module = module.double()
+        with torch.no_grad():
+            for k, tensor in enumerate(module.parameters()):
+                tensor.copy_(draw(*tensor.shape, seed=10 + k))
+        fed = tuple(tensor.clone().requires_grad_(tensor.is_floating_point()) for tensor in inputs)
+        result = module(*fed)
+        gradients = backward(result, fed, list(module.parameters()))
+        arrays |= {f"{key}|input{k}": tensor.detach().numpy() for k, tensor in enumerate(fed)}
+        arrays |= {f"{key}|state|{name}": tensor.detach().numpy() for name, tensor in module.state_dict().items()}
+        arrays |= {f"{key}|gradient{k}": tensor.numpy() for k, tensor in enumerate(gradients)}
+        arrays[f"{key}|output"] = result.detach().numpy()
+    np.savez_compressed(FOLDER / "modules.npz", **arrays)
+
+
+def write_losses() -> None:
+    """losses.npz: inputs, value and gradient of every loss."""
+    arrays: dict[str, Any] = {}
+    for key, (a, b, w) in losses().items():
+        fed = a.clone().requires_grad_()
+        result = call_loss(key, fed, b, w)
+        (gradient,) = backward(result, (fed,), [])
+        arrays |= {f"{key}|a": a.numpy(), f"{key}|b": b.numpy(), f"{key}|w": w.numpy()}
+        arrays |= {f"{key}|output": result.detach().numpy(), f"{key}|gradient": gradient.numpy()}
+    np.savez_compressed(FOLDER / "losses.npz", **arrays)
+
+
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "SGD": {"lr": 0.05},
+    "SGD momentum": {"lr": 0.05, "momentum": 0.9, "weight_decay": 0.01},
+    "SGD dampening": {"lr": 0.05, "momentum": 0.8, "dampening": 0.3},
+    "SGD nesterov": {"lr": 0.05, "momentum": 0.9, "nesterov": True},
+    "Adam": {"lr": 0.03},
+    "Adam decay": {"lr": 0.03, "betas": (0.8, 0.95), "eps": 1e-6, "weight_decay": 0.02},
+    "Adam amsgrad": {"lr": 0.3, "amsgrad": True},
+    "AdamW": {"lr": 0.03},
+    "AdamW decay": {"lr": 0.03, "weight_decay": 0.3, "amsgrad": True},
+    "Adamax": {"lr": 0.03, "weight_decay": 0.01},
+    "RMSprop": {"lr": 0.02},
+    "RMSprop centered": {"lr": 0.02, "alpha": 0.9, "momentum": 0.5, "centered": True, "weight_decay": 0.01},
+    "Adagrad": {"lr": 0.1, "lr_decay": 0.05, "weight_decay": 0.01, "initial_accumulator_value": 0.1},
+    "Adadelta": {"lr": 1.0, "rho": 0.8, "weight_decay": 0.01},
+}
+
+
+def problem() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Inputs, targets, and the weights and biases to start from."""
+    return draw(12, 3), draw(12, 2, seed=1), draw(2, 3, seed=2), draw(2, seed=3)
+
+
+def trajectory(make: Any, clip_norm: float | None = None, scheduler: Any = None) -> Any:
+    """The weights and biases after every step on the squared error of a tanh layer."""
+    x, y, weight, bias = problem()
+    parameters = [nn.Parameter(weight.clone()), nn.Parameter(bias.clone())]
+    optimizer = make(parameters)
+    schedule = scheduler(optimizer) if scheduler else None
+    path = []
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        F.mse_loss(torch.tanh(F.linear(x, *parameters)), y).backward()
+        if clip_norm is not None:
+            nn.utils.clip_grad_norm_(parameters, clip_norm)
+        optimizer.step()
+        if schedule is not None:
+            schedule.step()
+        path.append(np.concatenate([p.detach().numpy().ravel() for p in parameters]))
+    return np.stack(path)
+
+
+def rates(make: Any, lr: float) -> Any:
+    """The learning rates that a scheduler gives in the first steps."""
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=lr)
+    scheduler = make(optimizer)
+    found = []
+    for _ in range(STEPS):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    return np.array(found)
+
+
+def write_optimizers() -> None:
+    """optimizers.npz: the problem, the trajectory of every optimiser, the rates of every schedule."""
+    arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in zip(("x", "y", "weight", "bias"), problem(), strict=True)}
+    for key, options in OPTIMIZERS.items():
+        kind = getattr(torch.optim, key.split()[0])
+        arrays[key] = trajectory(lambda parameters, kind=kind, options=options: kind(parameters, **options))
+    arrays["clipped"] = trajectory(lambda parameters: torch.optim.SGD(parameters, lr=0.3, momentum=0.9), clip_norm=0.2)
+    schedulers = torch.optim.lr_scheduler
+    arrays["scheduled"] = trajectory(lambda parameters: torch.optim.Adam(parameters, lr=0.1), scheduler=lambda o: schedulers.CosineAnnealingLR(o, 15, 0.01))
+    arrays["StepLR"] = rates(lambda o: schedulers.StepLR(o, 6, 0.3), 0.5)
+    arrays["MultiStepLR"] = rates(lambda o: schedulers.MultiStepLR(o, [3, 11], 0.2), 0.5)
+    arrays["ExponentialLR"] = rates(lambda o: schedulers.ExponentialLR(o, 0.9), 0.5)
+    arrays["CosineAnnealingLR"] = rates(lambda o: schedulers.CosineAnnealingLR(o, 25, 0.05), 0.5)
+    arrays["OneCycleLR"] = rates(lambda o: schedulers.OneCycleLR(o, 0.5, total_steps=STEPS + 1), 0.5)
+    arrays["LinearWarmup"] = rates(lambda o: schedulers.LinearLR(o, 0.1, 1.0, 8), 0.5)
+    np.savez_compressed(FOLDER / "optimizers.npz", **arrays)
+
+
+if __name__ == "__main__":
+    write_modules()
+    write_losses()
+    write_optimizers()
