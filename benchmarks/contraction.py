@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Self
 
 import llvmlite.binding as llvm
 import numpy as np
@@ -96,7 +97,7 @@ class Team:
     def run(self, kernel: int, arguments: int, tasks: int) -> None:
         self.fork_join(self.address, kernel, arguments, (tasks + 1) // 2, tasks)
 
-    def __enter__(self) -> Team:
+    def __enter__(self) -> Self:
         self.box[:] = 0
         self.thread = threading.Thread(target=self.work, args=(self.address,))
         self.thread.start()

@@ -41,6 +41,10 @@ class Atom:
         """The largest value that can be stated, or None."""
         return None
 
+    def is_nonnegative(self) -> bool:
+        """Whether it is known not to be negative; symbols and axes never are."""
+        return True
+
     def substitute(self, values: Mapping[Atom, Dim]) -> Dim:
         return values.get(self, as_size(self))
 
@@ -82,6 +86,13 @@ class Combined(Atom):
         if self.function == "floordiv":
             return None if above is None else above // self.right
         return None
+
+    def is_nonnegative(self) -> bool:
+        if self.function == "mod":
+            return True
+        if self.function == "max":
+            return is_nonnegative(self.left) or is_nonnegative(self.right)
+        return is_nonnegative(self.left) and (self.function == "floordiv" or is_nonnegative(self.right))
 
     def substitute(self, values: Mapping[Atom, Dim]) -> Dim:
         return _FUNCTIONS[self.function](substitute(self.left, values), substitute(self.right, values))
@@ -221,43 +232,62 @@ def symbols_of(size: Dim) -> set[str]:
 
 
 def upper_bound(size: Dim) -> Dim | None:
-    """`size` with every ranged atom at its end, or None where an atom with a positive coefficient has none."""
+    """`size` with every ranged atom at its end, or None where no bound can be stated."""
     if isinstance(size, int):
         return size
     total: Dim = 0
     for monomial, coefficient in size.terms:
         if coefficient < 0 and any(not isinstance(atom, SymbolAtom) for atom in monomial):
-            continue
-        term: Dim = coefficient
-        for atom in monomial:
-            above = as_size(atom) if isinstance(atom, SymbolAtom) else atom.upper()
-            if above is None:
+            if not _is_natural(monomial):
                 return None
-            term = term * above
-        total = total + term
+            continue  # at most zero
+        above = _upper(monomial)
+        if above is None:
+            return None
+        total = total + above * coefficient
     return total
 
 
 def is_nonnegative(size: Dim) -> bool:
-    """Whether `size >= 0` for every value of its atoms, as far as can be proved by signs of coefficients."""
+    """Whether `size >= 0` for every value of its atoms, as far as can be proved by signs and bounds of the terms."""
     if isinstance(size, int):
         return size >= 0
-    if all(coefficient >= 0 for _, coefficient in size.terms):
+    if _has_natural_terms(size):
         return True
     below: Dim = 0
     for monomial, coefficient in size.terms:
         if coefficient > 0:
+            if not _is_natural(monomial):
+                return False
             if all(isinstance(atom, SymbolAtom) for atom in monomial):
                 below = below + _collect([(monomial, coefficient)])
             continue
-        term: Dim = coefficient
-        for atom in monomial:
-            above = as_size(atom) if isinstance(atom, SymbolAtom) else atom.upper()
-            if above is None:
-                return False
-            term = term * above
-        below = below + term
-    return all(coefficient >= 0 for _, coefficient in terms_of(below))
+        above = _upper(monomial)
+        if above is None:
+            return False
+        below = below + above * coefficient
+    return _has_natural_terms(below)
+
+
+def _has_natural_terms(size: Dim) -> bool:
+    return all(coefficient >= 0 and _is_natural(monomial) for monomial, coefficient in terms_of(size))
+
+
+def _is_natural(monomial: Monomial) -> bool:
+    return all(atom.is_nonnegative() for atom in monomial)
+
+
+def _upper(monomial: Monomial) -> Dim | None:
+    """A bound of a product: of the atoms' bounds, if none of several can be negative."""
+    if len(monomial) > 1 and not _is_natural(monomial):
+        return None
+    total: Dim = 1
+    for atom in monomial:
+        above = as_size(atom) if isinstance(atom, SymbolAtom) else atom.upper()
+        if above is None:
+            return None
+        total = total * above
+    return total
 
 
 def floordiv(left: Dim, right: Dim) -> Dim:

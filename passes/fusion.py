@@ -133,7 +133,8 @@ class Partition:
         accesses = readers[group]
         if accesses != {group.identity[: node.output.ndim]} or node.output.shape != group.shape[: node.output.ndim]:
             return False
-        if not self._may_join(node, reading, group, accesses):
+        of_rows = group.depth is not None and not group.has_contraction and 0 < node.output.ndim == group.depth
+        if (node.output.ndim < len(group.axes) and not of_rows) or not self._may_join(node, reading, group, accesses):
             return False
         return not any(self._reaches(other, group) for other in readers if other is not group)
 

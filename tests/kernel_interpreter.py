@@ -18,7 +18,7 @@ from graphdl.types import TensorType, numpy_dtype
 
 Array = np.ndarray[Any, Any]
 
-REDUCTIONS: dict[str, Callable[[Array], Array]] = {
+REDUCTIONS: dict[str, Callable[[Array], Any]] = {
     "sum": lambda x: x.sum(0, dtype=x.dtype), "prod": lambda x: x.prod(0, dtype=x.dtype), "max": lambda x: x.max(0), "min": lambda x: x.min(0),
     "any": lambda x: x.any(0), "all": lambda x: x.all(0), "argmax": lambda x: x.argmax(0), "argmin": lambda x: x.argmin(0),
 }  # fmt: skip
@@ -91,7 +91,7 @@ class Interpreter:
         extents = [sizes.evaluate(axis.size, self.symbols) for axis in x.reduced]
         rows = []
         for point in np.ndindex(*extents):
-            inner = {axis: np.full(self.active.shape, k, "int64") for axis, k in zip(x.reduced, point, strict=True)}
+            inner: dict[Atom, Array] = {axis: np.full(self.active.shape, k, "int64") for axis, k in zip(x.reduced, point, strict=True)}
             rows.append(Interpreter({**self.axes, **inner}, self.symbols, self.buffers, self.active).value(x.body))
         if not rows and x.kind in NO_ELEMENTS:
             return np.full(self.active.shape, NO_ELEMENTS[x.kind], numpy_dtype(x.dtype))
@@ -126,7 +126,7 @@ def interpret_lowering(op: Op, out: TensorType, types: list[TensorType], arrays:
     axes = fresh_axes(out.shape)
     expression = op.lower(out, tuple(as_size(axis) for axis in axes), *map(Access, buffers))
     shape = tuple(sizes.evaluate(size, symbols) for size in out.shape)
-    points = {axis: place.ravel() for axis, place in zip(axes, np.indices(shape), strict=True)}
+    points: dict[Atom, Array] = {axis: place.ravel() for axis, place in zip(axes, np.indices(shape), strict=True)}
     count = int(np.prod(shape))
     interpreter = Interpreter(points, symbols, dict(zip(buffers, arrays, strict=True)), np.ones(count, bool))
     with np.errstate(all="ignore"):

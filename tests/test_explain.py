@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import runpy
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -34,8 +36,6 @@ class Network:
 
 def without_lines(text: str) -> str:
     """The text with line numbers of this file taken out, so that editing it changes no golden."""
-    import re
-
     return re.sub(rf"{re.escape(HERE)}:\d+", HERE, text)
 
 
@@ -131,7 +131,6 @@ def test_fifty_thousand_nodes() -> None:
 def test_a_vanished_source_file(tmp_path: Path) -> None:
     path = tmp_path / "model.py"
     path.write_text("import graphdl as gd\nx = gd.placeholder('x', (2,))\nloss = (x.exp() * x.sin()).sum()\ng = gd.grad(loss, x)\n", encoding="utf-8")
-    scope: dict[str, Tensor] = {}
-    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), scope)  # noqa: S102
+    scope = runpy.run_path(str(path))
     path.unlink()
     assert "model.py:3" in str(gd.explain(scope["g"]))

@@ -83,7 +83,9 @@ def test_text_is_the_same_in_every_process() -> None:
     code = "from tests.test_ir import small; import graphdl as gd; x, w, l = small(); print(gd.Graph([l, gd.grad(l, w)]))"
     root = Path(__file__).parents[1]
     runs = [
-        subprocess.run([sys.executable, "-c", code], cwd=root, env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(root)}, capture_output=True, text=True, check=True)
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=root, env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(root)}, capture_output=True, text=True, check=True
+        )
         for seed in ("1", "2")
     ]
     assert runs[0].stdout == runs[1].stdout
@@ -96,7 +98,7 @@ def test_depth_is_no_matter() -> None:
     y = x
     for _ in range(10_000):
         y = y.tanh()
-    graph = Graph([y.sum(), gd.grad(y.sum(), x)])
+    graph = Graph([y.sum(), *gd.grad(y.sum(), [x])])
     assert len(graph.nodes) > 40_000
     graph.verify()
     assert str(graph).count("tanh(") == 10_000
@@ -135,8 +137,9 @@ def test_networkx() -> None:
     made = Graph(gd.grad(loss, [w])).to_networkx()
     assert made.nodes["w"]["op"] == "parameter"
     assert made.nodes["w"]["label"] == "w"
-    assert [data["position"] for *_, data in made.in_edges("1", data=True)] == [0, 1]
-    assert any("matmul" in data["rules"] for _, data in made.nodes(data=True))
+    products = [name for name, data in made.nodes(data=True) if data["op"] == "matmul"]
+    assert [[data["position"] for *_, data in made.in_edges(name, data=True)] for name in products] == [[0, 1], [0, 1]]
+    assert [made.nodes[name]["rules"] for name in products] == [(), ("matmul",)]
 
 
 def test_dot_is_escaped() -> None:
@@ -144,7 +147,7 @@ def test_dot_is_escaped() -> None:
     with module_scope('m"'):
         y = x.exp()
     text = Graph(y).to_dot()
-    assert r'"a\"b\\<c>\nfloat32[N]' in text.replace(r"\\n", r"\n") or r"a\"b\\<c>" in text
+    assert r'label="a\"b\\<c>\n\nfloat32[N]"' in text
     assert r'label="m\""' in text
     assert text.count("{") == text.count("}")
 

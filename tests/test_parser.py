@@ -11,7 +11,9 @@ import pytest
 import graphdl as gd
 from graphdl.errors import ParseError
 from graphdl.ir import Graph, Tensor, make_node
-from graphdl.op import REGISTRY, Op, Sample
+from graphdl.op import REGISTRY, Array, Op, Sample
+from graphdl.ops.fusion import Fusion
+from graphdl.sizes import maximum, minimum, mod
 from graphdl.types import dtype_name
 
 
@@ -21,7 +23,7 @@ def samples() -> Iterator[tuple[str, Sample]]:
             yield f"{name}-{k}", sample
 
 
-def applied(op: Op, operands: tuple[np.ndarray, ...]) -> Graph:  # type: ignore[type-arg]
+def applied(op: Op, operands: tuple[Array, ...]) -> Graph:
     inputs = [gd.placeholder(f"x{k}", array.shape, dtype_name(array.dtype)) for k, array in enumerate(operands)]
     return Graph(make_node(op, inputs).outputs, inputs)
 
@@ -67,8 +69,6 @@ def test_floats(value: float) -> None:
 def sizes() -> list[Tensor]:
     n, m = gd.placeholder("x", ("N", "M")).shape
     inf, true = gd.placeholder("x", ("inf", "True")).shape
-    from graphdl.sizes import maximum, minimum, mod
-
     found = [2 * n + 1, n // 2, (n + 1) // 2 * m, mod(n, m + 1), minimum(n, 3), maximum(n, m) + n * n, (n // 3) // m, inf, true * n + 1, -inf + n * n * m]
     return [gd.full((), size, "int64") for size in found]
 
@@ -80,8 +80,6 @@ def test_symbolic_sizes() -> None:
 
 
 def test_several_results_and_regions() -> None:
-    from graphdl.ops.fusion import Fusion
-
     inner = gd.placeholder("a", ("N",))
     body = Graph([inner.exp(), inner.sum()], [inner])
     x = gd.placeholder("x", ("N",))
@@ -126,8 +124,8 @@ def test_errors_have_their_place(text: str, place: int, message: str) -> None:
 
 
 def test_mutated_text_raises_nothing_else() -> None:
-    text = "\n".join([str(network()), str(Graph(sizes()))])
     parts = [str(network()), str(Graph(sizes()))]
+    text = "\n".join(parts)
     generator = random.Random(0)
     refused = 0
     for _ in range(1500):

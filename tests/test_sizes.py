@@ -128,7 +128,7 @@ def test_division_that_is_exact() -> None:
 
 def test_a_symbol_has_no_value_of_its_own() -> None:
     with pytest.raises(TypeError, match="symbolic"):
-        range(symbol("A"))  # type: ignore[arg-type]
+        range(symbol("A"))
     with pytest.raises(KeyError, match="A"):
         evaluate(symbol("A") + 1, {})
 

@@ -7,9 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from ..formula import Formula
+from ..formula import Formula, latex, mathml
 from ..ir import Node, Source, Tensor
-from ..notation import latex, mathml
 
 WIDTH = 100
 _COLUMN = 64
@@ -91,10 +90,10 @@ def _row(step: Step) -> str:
 def _lines(formula: str, note: str) -> Iterator[str]:
     """The formula with its note in a column to the right, or below it where the formula is long."""
     wrapped = textwrap.wrap(formula, WIDTH - 2, initial_indent="  ", subsequent_indent="      ", break_long_words=False) or ["  "]
-    room = WIDTH - max(_COLUMN, len(wrapped[-1]) + 2)
+    column = max(len(wrapped[-1]) + 2, min(_COLUMN, WIDTH - len(note)))
     yield from wrapped[:-1]
-    if len(note) <= room:
-        yield f"{wrapped[-1]:<{_COLUMN}}" + ("" if len(wrapped[-1]) < _COLUMN else "  ") + note
+    if column + len(note) <= WIDTH:
+        yield f"{wrapped[-1]:<{column}}{note}".rstrip()
         return
     yield wrapped[-1]
     yield from textwrap.wrap(note, WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)

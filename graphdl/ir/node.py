@@ -47,6 +47,12 @@ class Node:
     def output(self) -> Tensor:
         return self.outputs[0]
 
+    @property
+    def told(self) -> str:
+        """The op and the user's line, as messages name a node."""
+        source = self.provenance.source
+        return f"{self.op.name} ({source})" if source else str(self.op.name)
+
     def __repr__(self) -> str:
         types = ", ".join(str(tensor.type) for tensor in self.outputs)
         return f"<{self.op.name} : {types}>"

@@ -9,6 +9,8 @@ import itertools
 import math
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from ..sizes import Atom, Dim, Size, as_size, atoms_of, substitute
@@ -43,15 +45,15 @@ def fresh_axes(shape: Index, stem: str = "i") -> tuple[Axis, ...]:
 
 
 class Loaded(Atom):
-    """An index read from data: `value` (an integer expression) into an axis of `size`.
+    """An index read from data: `value` (of int64) into an axis of `size`.
 
-    Negative values count from the end, as in NumPy. A value outside the axis is reported under `site` and read as 0.
+    Negative values count from the end, as in NumPy. A value outside the axis ends the kernel and is reported under `site`.
     """
 
     __slots__ = ("site", "size", "value")
 
     def __init__(self, value: Expr, size: Dim, site: int) -> None:
-        super().__init__(f"load{value.number}")
+        super().__init__(f"load{value.number}/{size}@{site}")
         self.value = value
         self.size = size
         self.site = site
@@ -69,6 +71,24 @@ class Loaded(Atom):
         yield from index_atoms(self.value)
 
 
+_site: ContextVar[Callable[[Dim], int]] = ContextVar("site", default=lambda size: 0)
+
+
+@contextmanager
+def reporting(site: Callable[[Dim], int]) -> Iterator[None]:
+    """Indices read from data inside are reported under `site(size of the axis)`."""
+    token = _site.set(site)
+    try:
+        yield
+    finally:
+        _site.reset(token)
+
+
+def loaded_index(value: Expr, size: Dim) -> Dim:
+    """An index that is data, into an axis of `size`: negative values count from the end, as in NumPy."""
+    return as_size(Loaded(cast(value, "int64"), size, _site.get()(size)))
+
+
 class Buffer:
     """Storage for one tensor, row-major and contiguous. A reshape is another buffer over the same `base`."""
 
@@ -84,6 +104,10 @@ class Buffer:
     @property
     def storage(self) -> Buffer:
         return self.base.storage if self.base is not None else self
+
+    def view(self, shape: Index) -> Buffer:
+        """The same memory under another shape."""
+        return Buffer(self.name, self.type.with_shape(shape), self.kind, base=self)
 
     def __repr__(self) -> str:
         return f"{self.name}: {self.type}"

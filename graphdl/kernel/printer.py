@@ -32,10 +32,12 @@ def format_step(step: Step) -> str:
     if isinstance(step, Kernel):
         lines = [f"  {s.buffer.name}[{', '.join(map(str, s.index))}] := {format_expression(s.value)}" for s in step.stores]
         return "\n".join([head, *lines])
+    target = f"{step.buffer.name}[{', '.join(map(str, step.index))}]"
     if isinstance(step, Scatter):
-        return f"{head}\n  {step.buffer.name}[{', '.join(map(str, step.index))}] {step.kind}= {format_expression(step.value)}"
-    how = ("exclusive " if step.exclusive else "") + ("reverse " if step.reverse else "")
-    return f"{head}\n  {step.buffer.name} := {how}cumulative {step.kind} along {step.along.key} of {format_expression(step.value)}"
+        return f"{head}\n  {target} {step.kind}= {format_expression(step.value)}"
+    how = "exclusive " if step.exclusive else ""
+    factor = "" if step.factor is None else f"{format_expression(step.factor)} * before, "
+    return f"{head}\n  {target} := {how}cumulative {step.kind} along {step.axes[1].key} of {factor}{format_expression(step.value)}"
 
 
 def format_program(program: Program) -> str:

@@ -4,8 +4,8 @@
     Step    = Kernel | Scatter | Cumulative
     Kernel  = axes, Store*                 one loop nest; its stores share leading axes
     Store   = buffer[index over axes] := Expr
-    Scatter = for axes in order: buffer[index] := combine(buffer[index], Expr)
-    Cumulative = buffer[..., i, ...] := combine of Expr over the axis up to i
+    Scatter = buffer[b, at(i), a] := buffer[b, at(i), a] joined with Expr, for every i in order
+    Cumulative = buffer[b, i, a] := Expr joined over all places up to i
 
 Every step names the graph nodes it came from.
 """
@@ -15,7 +15,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from .expression import Axis, Buffer, Expr, Index, Load, walk
+from ..sizes import Dim, as_size
+from .expression import Axis, Buffer, Expr, Index, Load, Loaded, index_atoms, load, walk
 
 
 @dataclass(frozen=True)
@@ -48,23 +49,26 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Scatter:
-    """For every point of `axes`, in order: `buffer[index]` combined with `value`; indices may repeat.
+    """`buffer[b, at, a]` joined with `value` for all points (b, i, a) of the three `axes`, in the order of i.
 
-    `free` axes appear plainly in `index`, so different values of them touch different elements.
+    `at` depends on i alone and may repeat; the other two axes are the buffer's own.
     """
 
     name: str
-    axes: tuple[Axis, ...]
-    free: tuple[Axis, ...]
+    axes: tuple[Axis, Axis, Axis]
     buffer: Buffer
-    index: Index
+    at: Dim
     value: Expr
     kind: str = "sum"
     origins: tuple[Any, ...] = field(default=(), compare=False)
 
     @property
+    def index(self) -> Index:
+        return as_size(self.axes[0]), self.at, as_size(self.axes[2])
+
+    @property
     def values(self) -> tuple[Expr, ...]:
-        return (self.value,)
+        return (self.value, load(self.buffer, self.index))
 
     @property
     def written(self) -> tuple[Buffer, ...]:
@@ -73,21 +77,24 @@ class Scatter:
 
 @dataclass(frozen=True)
 class Cumulative:
-    """`buffer[axes] := combine of value over `along` up to (exclusive: before) the point`; `reverse` goes from the end."""
+    """`buffer[index] := y[i]` for all points (b, i, a) of the three `axes`, where y[i] is y[i - 1] joined with `value`.
+
+    With a `factor`, y[i - 1] is multiplied by it first. What is stored is y[i - 1] if `exclusive`; y[-1] is nothing yet.
+    """
 
     name: str
-    axes: tuple[Axis, ...]
-    along: Axis
+    axes: tuple[Axis, Axis, Axis]
     buffer: Buffer
+    index: Index
     value: Expr
     kind: str = "sum"
+    factor: Expr | None = None
     exclusive: bool = False
-    reverse: bool = False
     origins: tuple[Any, ...] = field(default=(), compare=False)
 
     @property
     def values(self) -> tuple[Expr, ...]:
-        return (self.value,)
+        return (self.value,) if self.factor is None else (self.value, self.factor)
 
     @property
     def written(self) -> tuple[Buffer, ...]:
@@ -117,20 +124,9 @@ class Program:
 
 def read_buffers(step: Step) -> tuple[Buffer, ...]:
     """The storages that a step reads, in order of appearance."""
-    found: dict[Buffer, None] = {}
-    roots = list(step.values)
-    for x in walk(*roots, *_index_values(step)):
-        if isinstance(x, Load):
-            found[x.buffer.storage] = None
-    if isinstance(step, Scatter):
-        found[step.buffer.storage] = None
-    return tuple(found)
+    return tuple(dict.fromkeys(x.buffer.storage for x in walk(*step.values) if isinstance(x, Load)))
 
 
-def _index_values(step: Step) -> list[Expr]:
-    from ..sizes import atoms_of
-    from .expression import Loaded
-
-    if not isinstance(step, Scatter):
-        return []
-    return [atom.value for part in step.index for atom in atoms_of(part) if isinstance(atom, Loaded)]
+def reads_indices(step: Step) -> bool:
+    """Whether a step reads an index from data, which may turn out to be out of range."""
+    return any(isinstance(atom, Loaded) for value in step.values for atom in index_atoms(value))

@@ -6,14 +6,14 @@ user sees get output buffers; new values of parameters are written straight into
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ..ir import Graph, Node, Tensor
-from ..kernel.expression import Axis, Buffer, Expr, Index, Load, fresh_axes, load, walk
+from ..kernel.expression import Axis, Buffer, Expr, Index, Load, fresh_axes, load, reporting, walk
 from ..kernel.program import Kernel, Program, Step, Store, read_buffers
 from ..program import CompiledGraph
-from ..sizes import as_size
+from ..sizes import Dim, as_size
 from ..types import TensorType
 
 
@@ -35,8 +35,9 @@ class Access:
 class Body:
     """Expressions of a group of nodes, inlined down to the buffers of its inputs."""
 
-    def __init__(self, buffers: dict[Tensor, Buffer]) -> None:
+    def __init__(self, buffers: dict[Tensor, Buffer], site: Callable[[Node, Dim], int]) -> None:
         self.buffers = buffers
+        self.site = site
         self._memo: dict[tuple[Tensor, Index], Expr] = {}
 
     def element(self, tensor: Tensor, index: Index) -> Expr:
@@ -48,7 +49,8 @@ class Body:
         known = self._memo.get(key)
         if known is None:
             node = tensor.node
-            known = node.op.lower(tensor.type, index, *(Access(self, operand) for operand in node.operands))
+            with reporting(lambda size: self.site(node, size)):
+                known = node.op.lower(tensor.type, index, *(Access(self, operand) for operand in node.operands))
             self._memo[key] = known
         return known
 
@@ -90,6 +92,17 @@ class Lowering:
         self.buffers[tensor] = buffer
         return buffer
 
+    def overwritten(self, tensor: Tensor, operand: Tensor) -> Buffer:
+        """Storage for a node's result that holds `operand` to begin with: the operand's own if nothing else reads that, else a copy."""
+        held, graph = self.buffers[operand], self.compiled.graph
+        read = [other for node in graph.users[operand.node] for other in node.operands] + list(graph.outputs)
+        if held in self.program.temporaries and sum(other is operand for other in read) == 1:
+            self.buffers[tensor] = held
+            return held
+        result = self.result(tensor)
+        self.copy(held, result, [tensor.node])
+        return result
+
     def add(self, step: Step) -> None:
         self.program.steps.append(step)
 
@@ -118,16 +131,17 @@ class Lowering:
         elif op.pattern == "fusion":
             self._fused(node, op.body)
         elif op.pattern == "opaque":
-            op.lower_steps(self, node.outputs, node.operands)
+            with reporting(lambda size: self._site(node, size)):
+                op.lower_steps(self, node.outputs, node.operands)
         else:
-            self._kernel(op.name, [(node.output, node.output)], Body(self.buffers), (node,))
+            self._kernel(op.name, [(node.output, node.output)], Body(self.buffers, self._site), (node,))
 
     def _fused(self, node: Node, body: Graph) -> None:
         inner = dict(zip(body.inputs, (self.buffers[operand] for operand in node.operands), strict=True))
         origins = tuple(n for n in body.nodes if not n.op.is_input)
         named = [n.op.name for n in origins if n.op.pattern != "injective"] or [n.op.name for n in origins]
         name = "_".join(dict.fromkeys(named[-4:]))
-        self._kernel(name, list(zip(body.outputs, node.outputs, strict=True)), Body(inner), origins)
+        self._kernel(name, list(zip(body.outputs, node.outputs, strict=True)), Body(inner, self._site), origins)
 
     def _kernel(self, name: str, pairs: Sequence[tuple[Tensor, Tensor]], body: Body, origins: tuple[Node, ...]) -> None:
         """One kernel for tensors of one domain, or of leading axes of it: (tensor in the body, tensor outside)."""
@@ -207,6 +221,13 @@ class Lowering:
         buffer = Buffer(name, tensor.type, kind, source=tensor)
         self.buffers[tensor] = buffer
         return buffer
+
+    def _site(self, node: Node, size: Dim) -> int:
+        """The number of what to say when an index that `node` reads from data is out of range."""
+        message = f"{node.told}: an index is out of range for an axis of size {size}"
+        if message not in self.program.sites:
+            self.program.sites.append(message)
+        return self.program.sites.index(message)
 
     def _name(self, stem: str) -> str:
         self._names += 1

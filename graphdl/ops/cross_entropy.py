@@ -11,9 +11,8 @@ import numpy as np
 from ..constraints import unify
 from ..errors import IndexOutOfRangeError, TypeRuleError
 from ..ir import Tensor
-from ..kernel.expression import Expr, Index, Loaded, apply, cast, index_value
+from ..kernel.expression import Expr, Index, apply, cast, index_value, loaded_index
 from ..op import Access, Array, Sample, sample_array
-from ..sizes import as_size
 from ..types import TensorType, is_floating, is_integer
 from .diagonal import one_hot
 from .shape import expand_dims
@@ -67,7 +66,7 @@ class CrossEntropy(AlongAxis):
         label = cast(target(index), "int64")
         used = label if self.ignored is None else apply("select", apply("equal", label, self.ignored), label.zero(), label)
         inside = apply("select", apply("less", used, 0), index_value(size), used)  # past the end, where loading reports it
-        chosen, highest, total = self.terms((*index, as_size(Loaded(inside, size, 0))), x)
+        chosen, highest, total = self.terms((*index, loaded_index(inside, size)), x)
         loss = (highest - chosen) + apply("log", total)
         return loss if self.ignored is None else apply("select", apply("equal", label, self.ignored), loss.zero(), loss)
 

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ..errors import ShapeError, TypeRuleError
-from ..ir import Tensor, as_tensor
+from ..ir import Node, Tensor, as_tensor
+from ..kernel.expression import Axis, Buffer, Expr, Index, compare, fresh_axis, guard, load
+from ..kernel.program import Cumulative
 from ..op import Array, Op, Sample, function, normalize_axis, sample_array
-from ..sizes import product
+from ..sizes import as_size, product
 from ..types import TensorType
 from .elementwise import same_shape
 from .pad import Pad
-from .shape import reshape, slice_axis, transpose
+from .shape import folded, reshape, slice_axis, transpose
 from .source import full
+
+if TYPE_CHECKING:
+    from ..lowering import Lowering
+
+Axes = tuple[Axis, Axis, Axis]
 
 
 class AlongAxis(Op):
@@ -36,6 +43,18 @@ class AlongAxis(Op):
     def ordered(self, x: Array) -> Array:
         """The array with the axis in the order of computation; its own inverse."""
         return np.flip(x, self.axis) if self.reverse else x
+
+    def lower_steps(self, lowering: Lowering, outputs: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        shape = folded(outputs[0].shape, self.axis)
+        axes = fresh_axis(shape[0]), fresh_axis(shape[1]), fresh_axis(shape[2])
+        before, i, after = map(as_size, axes)
+        index = before, (shape[1] - 1 - i if self.reverse else i), after
+        elements = [load(lowering.buffer(x).view(shape), index) for x in operands]
+        lowering.add(self.cumulative(axes, lowering.result(outputs[0]).view(shape), index, *elements, origins=(outputs[0].node,)))
+
+    def cumulative(self, axes: Axes, target: Buffer, index: Index, *elements: Expr, origins: tuple[Node, ...]) -> Cumulative:
+        """The step that computes the op over a fold of its operands' axes, given their elements."""
+        raise NotImplementedError
 
     def delayed(self, x: Tensor, first: float = 0.0) -> Tensor:
         """Every element moved one place on in the order of computation; `first` at the start."""
@@ -64,6 +83,9 @@ class CumSum(AlongAxis):
         total = np.cumsum(x, self.axis, dtype=x.dtype)
         return self.ordered(_before(total, self.axis, 0) if self.exclusive else total)
 
+    def cumulative(self, axes: Axes, target: Buffer, index: Index, *elements: Expr, origins: tuple[Node, ...]) -> Cumulative:
+        return Cumulative(self.name, axes, target, index, elements[0], "sum", exclusive=self.exclusive, origins=origins)
+
     def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
         return (CumSum(self.axis, self.exclusive, not self.reverse)(cotangent),)
 
@@ -88,6 +110,9 @@ class CumProd(AlongAxis):
         x = self.ordered(operands[0])
         total = np.cumprod(x, self.axis, dtype=x.dtype)
         return self.ordered(_before(total, self.axis, 1) if self.exclusive else total)
+
+    def cumulative(self, axes: Axes, target: Buffer, index: Index, *elements: Expr, origins: tuple[Node, ...]) -> Cumulative:
+        return Cumulative(self.name, axes, target, index, elements[0], "prod", exclusive=self.exclusive, origins=origins)
 
     def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
         # Without dividing by elements, which may be zero. With p[i] the product of all before i, the cotangent is
@@ -118,6 +143,11 @@ class LinearRecurrence(AlongAxis):
         for i in range(1, len(y)):
             y[i] += a[i] * y[i - 1]
         return self.ordered(np.moveaxis(y, 0, self.axis))
+
+    def cumulative(self, axes: Axes, target: Buffer, index: Index, *elements: Expr, origins: tuple[Node, ...]) -> Cumulative:
+        a, b = elements
+        factor = guard(compare("less", 0, as_size(axes[1])), a, a.one())
+        return Cumulative(self.name, axes, target, index, b, "sum", factor, origins=origins)
 
     def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
         back = LinearRecurrence(self.axis, not self.reverse)

@@ -48,7 +48,7 @@ class Dropout(Elementwise):
 
     def evaluate(self, *operands: Array) -> Array:
         x, bits = operands
-        return np.where(bits >= self.threshold, x * x.dtype.type(self.scale), x.dtype.type(0))
+        return np.asarray(np.where(bits >= self.threshold, x * x.dtype.type(self.scale), x.dtype.type(0)))
 
     def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
         return self(cotangent, operands[1]), None

@@ -39,6 +39,8 @@ class Elementwise(Op):
         raise NotImplementedError
 
     def infer(self, *operands: TensorType) -> TensorType:
+        if len(operands) != self.arity:
+            raise TypeRuleError(f"takes {self.arity} operands, got {len(operands)}")
         first = operands[0]
         for other in operands[1:]:
             if other.dtype != first.dtype:

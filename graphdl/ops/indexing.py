@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -13,18 +13,17 @@ from ..constraints import unify
 from ..errors import IndexOutOfRangeError, ShapeError, TypeRuleError
 from ..formula import Formula, Indexed, Name
 from ..ir import Node, Tensor, as_tensor
-from ..kernel.expression import Expr, Index, Loaded, cast, index_value
+from ..kernel.expression import Expr, Index, fresh_axis, index_value, load, loaded_index
+from ..kernel.program import Scatter
 from ..op import Access, Array, Op, Sample, function, normalize_axis, sample_array
 from ..sizes import Dim, as_size, bind, product
 from ..types import Shape, TensorType, is_integer
 from .elementwise import describe
-from .shape import broadcast_to, reshape
+from .shape import broadcast_to, folded, reshape
 from .source import Iota, full
 
-
-def loaded_index(value: Expr, size: Dim) -> Dim:
-    """An index that is data, into an axis of `size`: negative values count from the end, as in NumPy."""
-    return as_size(Loaded(cast(value, "int64"), size, 0))
+if TYPE_CHECKING:
+    from ..lowering import Lowering
 
 
 @contextmanager
@@ -93,7 +92,7 @@ class Take(Op):
 
     def evaluate(self, *operands: Array) -> Array:
         with _range_errors():
-            return np.take(*operands, axis=self.axis)
+            return np.asarray(np.take(operands[0], operands[1], self.axis))
 
     def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
         x, indices = operands
@@ -139,7 +138,7 @@ class TakeAlongAxis(Op):
 
     def evaluate(self, *operands: Array) -> Array:
         with _range_errors():
-            return np.take_along_axis(*operands, self.axis)
+            return np.take_along_axis(operands[0], operands[1], self.axis)
 
     def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
         x, indices = operands
@@ -212,6 +211,15 @@ class ScatterAdd(Op):
     def jvp(self, tangents: Sequence[Tensor | None], output: Tensor, *operands: Tensor) -> Tensor | None:
         base, _, updates = (full(x.shape, 0, x.dtype) if tangent is None else tangent for tangent, x in zip(tangents, operands, strict=True))
         return self(base, operands[1], updates)
+
+    def lower_steps(self, lowering: Lowering, outputs: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
+        base, indices, updates = operands
+        before, size, after = folded(base.shape, self.axis)
+        target = lowering.overwritten(outputs[0], base).view((before, size, after))
+        axes = fresh_axis(before), fresh_axis(indices.size), fresh_axis(after)
+        added = load(lowering.buffer(updates).view((before, indices.size, after)), tuple(map(as_size, axes)))
+        at = loaded_index(load(lowering.buffer(indices).view((indices.size,)), (as_size(axes[1]),)), size)
+        lowering.add(Scatter(self.name, axes, target, at, added, origins=(outputs[0].node,)))
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:

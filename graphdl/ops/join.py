@@ -134,7 +134,8 @@ def split(x: Any, indices_or_sections: int | Sequence[Any], axis: int = 0) -> li
 def _within(cut: Any, size: Dim) -> Dim:
     if isinstance(cut, (int, np.integer)) and cut < 0:
         return max(0, size + int(cut)) if isinstance(size, int) else size + int(cut)
-    return min(as_dim(cut), size) if isinstance(cut, (int, np.integer)) and isinstance(size, int) else as_dim(cut)
+    at = as_dim(cut)
+    return min(at, size) if isinstance(at, int) and isinstance(size, int) else at
 
 
 def _length(start: Dim, stop: Dim) -> Dim:
@@ -156,7 +157,7 @@ def tile(x: Any, reps: Any) -> Tensor:
     """x repeated as a whole `reps[k]` times along axis k; missing axes and repetitions are 1, as in NumPy."""
     tensor = as_tensor(x)
     counts = [as_dim(count) for count in reps] if isinstance(reps, (list, tuple)) else [as_dim(reps)]
-    counts = [1] * (tensor.ndim - len(counts)) + counts
+    counts = [*(1,) * (tensor.ndim - len(counts)), *counts]
     shape = (1,) * (len(counts) - tensor.ndim) + tensor.shape
     spread = reshape(tensor, [part for size in shape for part in (1, size)])
     whole = broadcast_to(spread, tuple(part for count, size in zip(counts, shape, strict=True) for part in (count, size)))

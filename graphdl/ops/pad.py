@@ -38,8 +38,8 @@ class Pad(Op):
 
     def evaluate(self, *operands: Array) -> Array:
         (x,) = operands
-        result = np.full(self.infer(TensorType(x.dtype.name, x.shape)).shape, self.value, x.dtype)  # type: ignore[arg-type]
-        result[tuple(slice(low, low + size) for low, size in zip(self.low, x.shape, strict=True))] = x  # type: ignore[misc]
+        result = np.full(self.infer(TensorType(x.dtype.name, x.shape)).shape, self.value, x.dtype)
+        result[tuple(slice(low, low + size) for low, size in zip(self.low, x.shape, strict=True))] = x
         return result
 
     def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
@@ -95,7 +95,7 @@ class Place(Linear):
 
     def evaluate(self, *operands: Array) -> Array:
         (x,) = operands
-        result = np.zeros(self.shape, x.dtype)  # type: ignore[arg-type]
+        result = np.zeros(self.shape, x.dtype)
         places = [start + step * np.arange(size) for start, step, size in zip(self.starts, self.steps, x.shape, strict=True)]
         result[np.ix_(*places)] = x
         return result

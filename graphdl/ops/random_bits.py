@@ -49,7 +49,7 @@ class RandomBits(Op):
         block = np.arange(-(-count // 4), dtype="uint64")
         last = np.uint64(self.stream) ^ ((step >> np.uint64(32)) << np.uint64(16))
         words = philox(tuple(_low(word) for word in (block, block >> np.uint64(32), step, last)), (_low(seed), _low(seed >> np.uint64(32))))
-        return np.stack(np.broadcast_arrays(*words), axis=-1).reshape(-1)[:count].reshape(self.shape)  # type: ignore[arg-type]
+        return np.stack(np.broadcast_arrays(*words), axis=-1).reshape(-1)[:count].reshape(self.shape)
 
     def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
         seed, step = operands[0]((0,)), operands[0]((1,))

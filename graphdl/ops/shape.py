@@ -218,6 +218,11 @@ class Slice(Linear):
         yield Sample(cls((0,), (0,), (1,)), (sample_array(4),))
 
 
+def folded(shape: Shape, axis: int) -> tuple[Dim, Dim, Dim]:
+    """The shape as three axes: all before `axis`, itself, and all after it."""
+    return product(shape[:axis]), shape[axis], product(shape[axis + 1 :])
+
+
 def reindex(index: Index, from_shape: Shape, to_shape: Shape) -> Index:
     """The index in `to_shape` of the element at `index` in `from_shape`, both row-major over the same elements.
 

@@ -225,6 +225,7 @@ def parameter(array: Any, name: str = "parameter") -> Tensor:
 
 
 def make_constant(array: Array) -> Constant:
+    """The constant op that holds a copy of `array`."""
     held = ConstantArray(array)
     return Constant(dtype_name(held.array.dtype), held.array.shape, held)
 
@@ -258,21 +259,25 @@ def full(shape: Any, value: float | int | bool | Size, dtype: Any = "float32") -
 
 @function
 def zeros(shape: Any, dtype: Any = "float32") -> Tensor:
+    """A tensor of zeros."""
     return full(shape, 0, dtype)
 
 
 @function
 def ones(shape: Any, dtype: Any = "float32") -> Tensor:
+    """A tensor of ones."""
     return full(shape, 1, dtype)
 
 
 @function
 def zeros_like(x: Tensor) -> Tensor:
+    """Zeros of the shape and dtype of x."""
     return full(x.shape, 0, x.dtype)
 
 
 @function
 def ones_like(x: Tensor) -> Tensor:
+    """Ones of the shape and dtype of x."""
     return full(x.shape, 1, x.dtype)
 
 

@@ -39,7 +39,8 @@ class TableFunction(Elementwise):
             return np.asarray(type(self).numpy(*operands))
 
     def formula(self, node: Node, *operands: Formula) -> Formula:
-        return type(self).notation(*operands) if type(self).notation else call(self.name, *operands)
+        notation = type(self).notation
+        return notation(*operands) if notation else call(self.name, *operands)
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:
@@ -73,11 +74,13 @@ def _function(kind: type[TableFunction], public: str, document: str) -> None:
     function(made)
 
 
-def _define(public: str, document: str, numpy: Callable[..., Any], kinds: str = "f", row: str | None = None, notation: Notation = None, **bounds: float) -> None:
+def _define(
+    public: str, document: str, numpy: Callable[..., Any], kinds: str = "f", row: str | None = None, notation: Notation = None, **bounds: float
+) -> None:
     row = row or public
     members = {
-        "__doc__": document, "name": public, "function": row, "numpy": staticmethod(numpy), "kinds": kinds, "notation": staticmethod(notation) if notation else None,
-        "arity": TABLE[row].arity, "__module__": __name__, **bounds,
+        "__doc__": document, "name": public, "function": row, "numpy": staticmethod(numpy), "kinds": kinds,
+        "notation": notation and staticmethod(notation), "arity": TABLE[row].arity, "__module__": __name__, **bounds,
     }  # fmt: skip
     kind = dataclass(frozen=True)(type(public.title().replace("_", ""), (TableFunction,), members))
     _function(kind, public, document)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from graphdl.kernel.expression import (
@@ -23,8 +24,11 @@ from graphdl.kernel.expression import (
     walk,
 )
 from graphdl.kernel.program import Kernel, Store
-from graphdl.sizes import Atom, Combined, Dim, as_size, atoms_of, divides, product, substitute, terms_of
+from graphdl.sizes import Atom, Combined, Dim, SymbolAtom, as_size, atoms_of, divides, product, substitute, terms_of
 from graphdl.types import Shape
+
+
+LARGE = 16  # sizes and strides from here on are arguments of shared kernels; smaller ones are worth code of their own
 
 
 def strides_of(shape: Shape) -> tuple[Dim, ...]:
@@ -122,15 +126,18 @@ def _replace_atoms(index: Dim, values: dict[Atom, Dim]) -> Dim:
     return total
 
 
+def flat_stores(stores: Sequence[Store]) -> tuple[Store, ...]:
+    """The stores with one flat index for every access."""
+    flattener = _Flattener()
+    return tuple(
+        Store(flattener.view(s.buffer), s.axes, (flat_offset(s.buffer.type.shape, tuple(flattener.index(part) for part in s.index)),), flattener.expression(s.value))
+        for s in stores
+    )
+
+
 def flatten(kernel: Kernel) -> Flat:
     """Flat indices, axes split where a division asks for it, then merged as far as every access allows."""
-    flattener = _Flattener()
-    stores = tuple(
-        Store(flattener.view(s.buffer), s.axes, (flat_offset(s.buffer.type.shape, tuple(flattener.index(part) for part in s.index)),), flattener.expression(s.value))
-        for s in kernel.stores
-    )
-    flat = Flat(kernel.axes, stores)
-    flat = _without_units(flat)
+    flat = _without_units(Flat(kernel.axes, flat_stores(kernel.stores)))
     flat = _split_axes(flat)
     flat = _merge_domain(flat)
     return replace(flat, stores=tuple(replace(store, value=merge_reduced(store.value)) for store in flat.stores))
@@ -214,6 +221,39 @@ def merge_reduced(root: Expr) -> Expr:
         return reduce(x.kind, tuple(axes), body)
 
     return transform(root, leaf)
+
+
+def share(flat: Flat) -> tuple[Flat, dict[Atom, Dim]]:
+    """The nest with its larger sizes and strides as symbols, and their values: nests that differ only in them get one code.
+
+    Every place gets a symbol of its own, so that which of the numbers happen to be equal does not matter.
+    """
+    values: dict[Atom, Dim] = {}
+
+    def named(size: Dim) -> Dim:
+        if not isinstance(size, int) or size < LARGE:
+            return size
+        atom = SymbolAtom(f"#{len(values)}")
+        values[atom] = size
+        return as_size(atom)
+
+    reduced = [axis for store in flat.stores for x in walk(store.value) if isinstance(x, Reduce) for axis in x.reduced]
+    renamed = {axis: fresh_axis(named(axis.size)) for axis in dict.fromkeys((*flat.axes, *reduced))}
+    axes = [*renamed.values()]
+    flat = _rename(flat, {old: as_size(new) for old, new in renamed.items()}, tuple(renamed[axis] for axis in flat.axes), {k: (v,) for k, v in renamed.items()})
+
+    def strides(offset: Dim) -> Dim:
+        for axis in axes:
+            parts = linear_part(offset, axis)
+            if parts is not None and isinstance(parts[0], int) and parts[0] >= LARGE:
+                offset = named(parts[0]) * as_size(axis) + parts[1]
+        return offset
+
+    def leaf(x: Expr) -> Expr | None:
+        return load(x.buffer, (strides(x.index[0]),)) if isinstance(x, Load) else None
+
+    stores = tuple(Store(s.buffer, s.axes, (strides(s.index[0]),), transform(s.value, leaf)) for s in flat.stores)
+    return Flat(flat.axes, stores), values
 
 
 def _offsets(root: Expr) -> list[Dim]:

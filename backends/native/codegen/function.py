@@ -33,8 +33,8 @@ class Arguments:
 class KernelFunction:
     """One kernel function being written, with its arguments loaded at the top as they are asked for."""
 
-    def __init__(self, module: Module, target: Target, name: str, arguments: Arguments | None = None) -> None:
-        self.arguments = arguments or Arguments()
+    def __init__(self, module: Module, target: Target, name: str) -> None:
+        self.arguments = Arguments()
         self.f = module.function(name, PARAMETERS)
         self.emitter = open_emitter(self.f, target, self.arguments)
 
@@ -60,9 +60,14 @@ def open_emitter(f: Function, target: Target, arguments: Arguments) -> Emitter:
         return head.memo[key]
 
     def report(bad: Value, site: int) -> None:
+        """Where `bad` holds, the kernel ends: nothing is read or written after an index was found out of range."""
         status = slot("status", 0, True)
-        with f.when(bad):
-            f.store(I64.const(site + 1), status)
+        stop, go_on = f.fresh("stop"), f.fresh("on")
+        f.branch_if(bad, stop, go_on)
+        f.label(stop)
+        f.store(I64.const(site + 1), status)
+        f.ret()
+        f.label(go_on)
 
     return Emitter(
         f,

@@ -20,8 +20,6 @@ from .emitter import Emitter
 from .function import Arguments, open_emitter
 from .registers import REGISTER
 
-SMALL = 64  # multiply-adds below which a plain nest is as good
-
 
 @dataclass(frozen=True)
 class Product:
@@ -39,11 +37,6 @@ class Product:
     @property
     def shape(self) -> tuple[Dim, Dim, Dim, Dim]:
         return self.batch.size, self.m.size, self.n.size, self.k.size
-
-    @property
-    def work(self) -> Dim:
-        """Multiply-adds, counted as two operations."""
-        return product(self.shape) * 2
 
 
 def match_product(flat: Flat) -> Product | None:
@@ -67,9 +60,6 @@ def match_product(flat: Flat) -> Product | None:
         [axis for axis in flat.axes if axis not in left.axes],
         list(x.reduced),
     ]
-    total = product(axis.size for group in groups for axis in group)
-    if isinstance(total, int) and total < SMALL:
-        return None
     return _united(x, left, right, groups, flat.stores)
 
 
@@ -198,20 +188,19 @@ def _has_data_index(x: Expr) -> bool:
 
 @dataclass(frozen=True)
 class ProductKernels:
-    """The kernel functions of one product, their arguments, and the formulas for tasks and scratch."""
+    """The kernel functions of one product, their arguments, and the schedule with its formulas for tasks and scratch."""
 
     contraction: Contraction
     schedule: Schedule
     arguments: Arguments
     packed_a: Buffer
     packed_b: Buffer
-    shape: Shape[Dim]  # type: ignore[type-var]
 
 
-def emit_product(module: Module, target: Target, name: str, p: Product) -> ProductKernels:
-    """Write the kernels of a product."""
+def emit_product(module: Module, target: Target, name: str, p: Product, shape: Shape[Dim]) -> ProductKernels:  # type: ignore[type-var]
+    """Write the kernels of a product; `shape` has the sizes as far as they are known, which the kernels take as arguments."""
     traits = traits_of(p.a, p, p.m), traits_of(p.b, p, p.n)
-    known = Shape(*(size if isinstance(size, int) else None for size in p.shape))
+    known = Shape(*(size if isinstance(size, int) else None for size in (shape.batch, shape.m, shape.n, shape.k)))
     schedule = Schedule.choose(target, REGISTER[p.reduction.dtype], *traits, known)
     arguments = Arguments()
     packed = [Buffer(f"packed_{side}", TensorType("uint8", ()), "temporary") for side in "ab"]
@@ -225,6 +214,6 @@ def emit_product(module: Module, target: Target, name: str, p: Product) -> Produ
         return Parts(*sizes, a, b, _Finish(opened), *scratch)
 
     contraction = emit_contraction(module, schedule, name, prepare)
-    return ProductKernels(contraction, schedule, arguments, packed[0], packed[1], Shape(*p.shape))
+    return ProductKernels(contraction, schedule, arguments, packed[0], packed[1])
 
 

@@ -9,20 +9,23 @@ from dataclasses import dataclass, field
 from graphdl.kernel.expression import Buffer
 from graphdl.kernel.program import Kernel, Program, Scatter, Step
 from graphdl.lowering.memory import Interval, Plan, intervals, plan
-from graphdl.sizes import Dim, SymbolAtom, as_size
+from graphdl.sizes import Atom, Dim, SymbolAtom, as_size, substitute
 from graphdl.types import TensorType
 
+from ..contraction import Shape
 from ..contraction import plan as plan_contraction
 from ..llvm import I1, I64, PTR, Function, Module, Value
 from ..target import Target
-from .affine import flatten
+from .affine import flatten, share
 from .emitter import Emitter
 from .function import Arguments, KernelFunction
 from .nest import emit_nest, schedule_nest, work_of
-from .product import emit_product, match_product
+from .product import Product, emit_product, match_product
 from .registers import itemsize
 from .steps import emit_cumulative, emit_scatter
 
+Values = dict[Atom, Dim]
+SMALL_PRODUCT = 512  # scalar operations below which a plain nest is as good as the packed engine
 PARALLEL_WORK = 60_000  # scalar operations below which waking the other threads costs more than it gains
 
 
@@ -35,6 +38,7 @@ class Launch:
     tasks: Dim
     work: Dim
     step: Step
+    values: Values  # numbers that the function takes as arguments
 
 
 @dataclass
@@ -81,31 +85,40 @@ class ProgramEmitter:
 
     def _kernel(self, position: int, name: str, step: Kernel) -> None:
         flat = flatten(step)
-        product = match_product(flat)
-        if product is None:
-            kernel = KernelFunction(self.module, self.target, name)
-            schedule = schedule_nest(flat, self.target)
-            emit_nest(kernel, flat, schedule)
-            self._launch(name, kernel.arguments, schedule.tasks, work_of(flat), step)
+        shared, values = share(flat)
+        product = match_product(shared)
+        if product is not None and work_of(flat) not in range(SMALL_PRODUCT):
+            self._product(position, name, step, product, values)
             return
-        made = emit_product(self.module, self.target, name, product)
-        needs = plan_contraction(made.schedule, made.shape)  # type: ignore[type-var]
+        schedule = schedule_nest(flat, self.target)
+        work = work_of(flat)
+        if schedule.kind in ("map", "column"):
+            flat, schedule = shared, schedule_nest(shared, self.target)
+        kernel = KernelFunction(self.module, self.target, name)
+        emit_nest(kernel, flat, schedule)
+        self._launch(name, kernel.arguments, substitute(schedule.tasks, values), work, step, values)
+
+    def _product(self, position: int, name: str, step: Kernel, product: Product, values: Values) -> None:
+        """The packs and the compute kernel, with scratch memory for what is packed."""
+        shape = Shape(*(substitute(size, values) for size in product.shape))
+        made = emit_product(self.module, self.target, name, product, shape)
+        needs = plan_contraction(made.schedule, shape)
         for buffer, size in ((made.packed_a, needs.packed_a_bytes), (made.packed_b, needs.packed_b_bytes)):
             self.scratch.append(Interval(buffer, position, position, size))
-        pack_work = product.m.size * product.k.size, product.n.size * product.k.size
         if made.contraction.pack_a:
-            self._launch(made.contraction.pack_a, made.arguments, needs.pack_a_tasks, pack_work[0], step)
+            self._launch(made.contraction.pack_a, made.arguments, needs.pack_a_tasks, shape.batch * shape.m * shape.k, step, values)
         if made.contraction.pack_b:
-            self._launch(made.contraction.pack_b, made.arguments, needs.pack_b_tasks, pack_work[1], step)
-        self._launch(made.contraction.compute, made.arguments, needs.compute_tasks, product.work // 8, step)
+            self._launch(made.contraction.pack_b, made.arguments, needs.pack_b_tasks, shape.batch * shape.n * shape.k, step, values)
+        work = shape.batch * shape.m * shape.n * shape.k // 4
+        self._launch(made.contraction.compute, made.arguments, needs.compute_tasks, work, step, values)
 
-    def _launch(self, name: str, arguments: Arguments, tasks: Dim, work: Dim, step: Step) -> None:
+    def _launch(self, name: str, arguments: Arguments, tasks: Dim, work: Dim, step: Step, values: Values | None = None) -> None:
         """Note a launch; a function whose text is known already is dropped for the one before."""
         text = str(self.module.functions[name]).replace(f"@{name}(", "@(")
         known = self._known.setdefault(text, name)
         if known != name:
             del self.module.functions[name]
-        self.launches.append(Launch(known, arguments, tasks, work, step))
+        self.launches.append(Launch(known, arguments, tasks, work, step, values or {}))
 
 
 def bytes_of_type(type: TensorType) -> Dim:
@@ -171,7 +184,7 @@ class _EntryWriter:
         for buffer, slot in launch.arguments.buffers.items():
             f.store(self._address(buffer), f.offset(self.args, I64.const(slot), "i64"))
         for name, slot in launch.arguments.symbols.items():
-            f.store(self.index(as_size(SymbolAtom(name))), f.offset(self.args, I64.const(slot), "i64"))
+            f.store(self.index(launch.values.get(SymbolAtom(name), as_size(SymbolAtom(name)))), f.offset(self.args, I64.const(slot), "i64"))
         tasks = self.index(launch.tasks)
         small = isinstance(launch.work, int) and launch.work < PARALLEL_WORK
         if small or launch.tasks == 1:

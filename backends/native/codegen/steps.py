@@ -1,104 +1,96 @@
-"""Steps that are no plain nests: scatter and cumulative."""
+"""Steps that are no plain nests: scatter and cumulative. Both walk along the middle of three axes, in order.
+
+A task is one point of the first axis and a block of the last, whose elements are lanes: no two tasks touch one element.
+"""
 
 from __future__ import annotations
 
-from graphdl.kernel.expression import Axis, Expr, load
-from graphdl.kernel.program import Cumulative, Kernel, Scatter, Store
-from graphdl.sizes import Dim, as_size, product
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from graphdl.kernel.program import Cumulative, Scatter, Store
+from graphdl.sizes import Dim, ceildiv
 
 from ..llvm import I64, Value
-from .affine import flat_offset, flatten
+from .affine import Flat, flat_stores
+from .emitter import Emitter
 from .function import KernelFunction
 from .nest import single_lanes, vector_loop, work_of
 from .reduction import Combination
+from .scalar import emit_scalar
+
+UNROLL = 4  # registers of lanes that one task walks with
 
 
 def emit_scatter(kernel: KernelFunction, step: Scatter) -> tuple[Dim, Dim]:
-    """Updates in order, for one block of the last free axis per task: every element is touched by one task only."""
-    f, emitter = kernel.f, kernel.emitter
-    target = load(step.buffer, step.index)
-    combination = Combination(step.kind, step.value.dtype)
-    flat = flatten(Kernel(step.name, step.axes, (Store(step.buffer, step.axes, step.index, step.value), Store(step.buffer, step.axes, step.index, target)), step.origins))
-    store, old = flat.stores
-    free = [axis for axis in flat.axes if axis.key in {one.key for one in step.free}]
-    vector = free[-1] if free and flat.axes[-1] == free[-1] else None
-    ordered = [axis for axis in flat.axes if axis != vector]
-    lanes = single_lanes(flat.stores, emitter.target)
+    """Add the updates one after the other. Returns the number of tasks and the work."""
+    emitter, combination = kernel.emitter, Combination(step.kind, step.value.dtype)
+    index, (_, middle, last) = step.index, step.axes
+    added, old = flat_stores([Store(step.buffer, step.axes, index, value) for value in step.values])
+    walk = _Walk(kernel, step, (added, old))
 
     def update() -> None:
-        joined = combination.join(f, emitter.same_lanes([emitter.value(old.value)]), emitter.same_lanes([emitter.spread(emitter.value(store.value))]))
-        emitter.store(store.buffer, store.index[0], joined[0], step.value.dtype)
+        parts = emitter.same_lanes([emitter.value(old.value), emitter.spread(emitter.value(added.value))])
+        (joined,) = combination.join(kernel.f, parts[:1], parts[1:])
+        emitter.store(added.buffer, added.index[0], joined, step.value.dtype)
 
-    def nest(axes: list[Axis], begin: Value, end: Value) -> None:
-        if axes:
-            with f.loop(I64.const(0), emitter.index(axes[0].size)) as loop, emitter.binding(axes[0], loop.index):
-                nest(axes[1:], begin, end)
-        elif vector is None:
-            update()
-        else:
-            vector_loop(kernel, vector, begin, end, lanes, lanes, update)
-
-    block = 4 * lanes
-    with f.loop(kernel.begin, kernel.end) as task:
-        begin = f.mul(task.index, I64.const(block))
-        end = I64.const(0) if vector is None else f.intrinsic("smin", I64, f.add(begin, I64.const(block)), emitter.index(vector.size))
-        nest(ordered, begin, end)
-    f.ret()
-    tasks: Dim = 1 if vector is None else (vector.size + block - 1) // block
-    return tasks, work_of(flat)
+    with walk.tasks() as (begin, end), kernel.f.loop(I64.const(0), emitter.index(middle.size)) as loop, emitter.binding(middle, loop.index):
+        vector_loop(kernel, last, begin, end, walk.lanes, walk.single, update)
+    kernel.f.ret()
+    return walk.count, walk.work
 
 
 def emit_cumulative(kernel: KernelFunction, step: Cumulative) -> tuple[Dim, Dim]:
-    """One task per point of the axes before `along`; the axes after it are lanes, each with a running value of its own."""
-    f, emitter = kernel.f, kernel.emitter
-    combination = Combination(step.kind, step.value.dtype)
-    position = step.axes.index(step.along)
-    outer, inner = step.axes[:position], step.axes[position + 1 :]
-    size = step.along.size
-    walked = as_size(step.along) if not step.reverse else size - 1 - as_size(step.along)
-    value, offset = _along(step, walked)
+    """Every lane carries a running value of its own. Returns the number of tasks and the work."""
+    f, emitter, combination = kernel.f, kernel.emitter, Combination(step.kind, step.value.dtype)
+    _, middle, last = step.axes
+    stores = flat_stores([Store(step.buffer, step.axes, step.index, value) for value in step.values])
+    walk = _Walk(kernel, step, stores)
 
     def run() -> None:
         start = combination.start(emitter.lanes.count if emitter.lanes else 0)
-        with f.loop(I64.const(0), emitter.index(size), 1, start) as loop, emitter.binding(step.along, loop.index):
-            after = combination.join(f, loop.carried, [emitter.spread(emitter.value(value))])
-            loop.next = after
-            emitter.store(offset[0].buffer, offset[0].index[0], loop.carried[0] if step.exclusive else after[0], step.value.dtype)
+        with f.loop(I64.const(0), emitter.index(middle.size), 1, start) as loop, emitter.binding(middle, loop.index):
+            element, *factor = (emitter.spread(emitter.value(store.value)) for store in stores)
+            carried = _scaled(emitter, step, loop.carried, factor)
+            loop.next = combination.join(f, carried, [element])
+            stored = loop.carried if step.exclusive else loop.next
+            emitter.store(stores[0].buffer, stores[0].index[0], stored[0], step.value.dtype)
 
-    lanes = single_lanes(offset, emitter.target)
-    with f.loop(kernel.begin, kernel.end) as task:
-        _bind(kernel, list(outer), task.index, list(inner), lanes, run)
+    with walk.tasks() as (begin, end):
+        vector_loop(kernel, last, begin, end, walk.lanes, walk.single, run)
     f.ret()
-    return product(axis.size for axis in outer), product(axis.size for axis in step.axes)
+    return walk.count, walk.work
 
 
-def _along(step: Cumulative, walked: Dim) -> tuple[Expr, tuple[Store, ...]]:
-    """The step's value and store with the running axis counted in the direction of the walk."""
-    from graphdl.kernel.expression import substitute_axes
-    from graphdl.sizes import substitute
-
-    index = tuple(substitute(as_size(axis), {step.along: walked}) for axis in step.axes)
-    moved = substitute_axes(step.value, {step.along: walked})
-    # Only flat indices are wanted here, not merged axes: the running axis must stay what it is.
-    flat = flatten(Kernel(step.name, (), (Store(step.buffer, (), index, moved),), step.origins))
-    return flat.stores[0].value, (Store(flat.stores[0].buffer, step.axes, (flat_offset(step.buffer.type.shape, index),), flat.stores[0].value),)
+def _scaled(emitter: Emitter, step: Cumulative, carried: list[Value], factor: list[Value]) -> list[Value]:
+    return [emit_scalar(emitter.f, "multiply", step.value.dtype, step.value.dtype, [carried[0], factor[0]])] if factor else carried
 
 
-def _bind(kernel: KernelFunction, outer: list[Axis], rest: Value, inner: list[Axis], lanes: int, run) -> None:  # type: ignore[no-untyped-def]
-    from .nest import _bind_outer
+class _Walk:
+    """The loop over tasks, and into how many lanes and blocks the last axis is cut."""
 
-    def loops() -> None:
-        _inner(kernel, inner, lanes, run)
+    def __init__(self, kernel: KernelFunction, step: Scatter | Cumulative, stores: tuple[Store, ...]) -> None:
+        self.kernel, self.axes = kernel, step.axes
+        size = step.axes[2].size
+        self.single = single_lanes(stores, kernel.emitter.target)
+        self.lanes = self.single * UNROLL
+        while isinstance(size, int) and self.lanes > 1 and self.lanes >= 2 * size:
+            self.lanes //= 2
+        self.blocks = ceildiv(size, self.single * UNROLL)
+        self.count = step.axes[0].size * self.blocks
+        self.work = work_of(Flat(step.axes, stores))
 
-    _bind_outer(kernel, outer, rest, loops)
+    @contextmanager
+    def tasks(self) -> Iterator[tuple[Value, Value]]:
+        """For every task: bind the first axis, and give the bounds of its block of the last."""
+        f, emitter = self.kernel.f, self.kernel.emitter
+        first, _, last = self.axes
+        with f.loop(self.kernel.begin, self.kernel.end) as loop:
+            blocks = emitter.index(self.blocks)
+            quotient = f.emit(I64, f"udiv {loop.index.typed}, {blocks.text}")
+            begin = f.mul(f.sub(loop.index, f.mul(quotient, blocks)), I64.const(self.single * UNROLL))
+            end = f.intrinsic("smin", I64, f.add(begin, I64.const(self.single * UNROLL)), emitter.index(last.size))
+            with emitter.binding(first, quotient):
+                yield begin, end
 
 
-def _inner(kernel: KernelFunction, axes: list[Axis], lanes: int, run) -> None:  # type: ignore[no-untyped-def]
-    f, emitter = kernel.f, kernel.emitter
-    if not axes:
-        run()
-    elif len(axes) == 1:
-        vector_loop(kernel, axes[0], I64.const(0), emitter.index(axes[0].size), lanes, lanes, run)
-    else:
-        with f.loop(I64.const(0), emitter.index(axes[0].size)) as loop, emitter.binding(axes[0], loop.index):
-            _inner(kernel, axes[1:], lanes, run)

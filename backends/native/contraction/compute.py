@@ -9,14 +9,15 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from ..llvm import I1, I64, PTR, Function, Module, Value
+from ..llvm import I1, I64, Function, Module, Value
 from .dispatch import MicroKernels
-from .interface import Direct, Epilogue, Parts
+from .interface import Epilogue, Parts
 from .kernel import Prepare, least, open_kernel, split
 from .matrices import Store
 from .pack import row_address
 from .quantity import Emitted, Shape
 from .schedule import Schedule
+from .sources import Sources
 
 CHUNK = 64  # tasks whose sums are kept while the blocks of k go by
 
@@ -60,11 +61,9 @@ class _Compute:
         self.group = schedule.group(shape).value
         self.width = schedule.task_columns(shape).value
         self.dots = self._flag(schedule.uses_dots(shape))
-        self.packed_b = self._flag(schedule.packs_b(shape))
+        self.sources = Sources(f, schedule, parts, shape, self._flag(schedule.packs_b(shape)))
         self.kernels = MicroKernels(f, schedule, parts.m)
-        self.epilogue: Epilogue = parts.epilogue
-        if parts.epilogue.direct:
-            self.epilogue = _DirectEpilogue(parts.epilogue.direct, Store(parts.epilogue.direct, schedule.scalar))
+        self.epilogue: Epilogue = Store(parts.epilogue.direct, schedule.scalar) if parts.epilogue.direct else parts.epilogue
         self.tile_size = schedule.sums_per_tile
         self.blocks, self.block = (quantity.value for quantity in schedule.k_blocks(shape))
         self.one_block = f.compare("eq", self.blocks, I64.const(1))
@@ -130,13 +129,11 @@ class _Compute:
         return _Task(batch, row, rows, column, least(f, self.width, f.sub(self.parts.n, column)))
 
     def _stores_in_place(self, task: _Task) -> Value:
-        """Whether the micro-kernel writes the output itself: not if an expression follows, nor if it cannot leave out columns."""
+        """Whether the micro-kernel writes the output itself: not if an expression follows, nor where the output ends inside the tile."""
         f = self.f
         if not self.parts.epilogue.direct:
             return I1.const(False)
         tiled = f.bit_and(f.bit_xor(self.dots, I1.const(True)), self.one_block)
-        if self.schedule.target.has_masks:
-            return tiled
         return f.bit_and(tiled, f.compare("eq", task.columns, self.width))
 
     # -- sums -----------------------------------------------------------------------------------------------------
@@ -147,7 +144,7 @@ class _Compute:
         b = self.parts.b.direct
         assert b
         kernel, width = self.kernels.dots(task.rows)
-        left, left_row, _ = self._left(task, steps.first)
+        left, left_row, _ = self.sources.left(task.batch, task.row, steps.first)
         with f.loop(I64.const(0), task.columns, width) as loop:
             right = f.offset(row_address(f, b, self.scalar, task.batch, f.add(task.column, loop.index)), steps.first, self.scalar)
             arguments = (
@@ -160,11 +157,11 @@ class _Compute:
         """Panel by panel through the full micro-kernels, or at one stroke when the task is as wide as a flat tile."""
         f, schedule = self.f, self.schedule
         c, c_row = self._destination(task, sums, in_place)
-        a = self._left(task, steps.first)
+        a = self.sources.left(task.batch, task.row, steps.first)
         panel = I64.const(schedule.panel_columns)
 
         def multiply(kernel: Value, column: Value, columns: Value) -> None:
-            b = self._right(task.batch, f.add(task.column, column), steps.first)
+            b = self.sources.right(task.batch, f.add(task.column, column), steps.first)
             _call(f, kernel, (*a, *b, steps.count, f.offset(c, column, self.scalar), c_row, columns))
 
         if self.width.text == panel.text:
@@ -183,7 +180,7 @@ class _Compute:
         if schedule.target.has_masks or not schedule.reads_b_in_place:
             return self.kernels.full(rows, masked=schedule.target.has_masks)
         is_tail = f.compare("slt", columns, I64.const(schedule.panel_columns))
-        needs_mask = f.bit_and(is_tail, f.bit_xor(self.packed_b, I1.const(True)))
+        needs_mask = f.bit_and(is_tail, f.bit_xor(self.sources.packs_b, I1.const(True)))
         return f.select(needs_mask, self.kernels.full(rows, masked=True), self.kernels.full(rows, masked=False))
 
     def _destination(self, task: _Task, sums: Value, in_place: Value) -> tuple[Value, Value]:
@@ -193,45 +190,6 @@ class _Compute:
             return sums, self.width
         output = f.offset(row_address(f, direct, self.scalar, task.batch, task.row), task.column, self.scalar)
         return f.select(in_place, output, sums), f.select(in_place, direct.row_stride, self.width)
-
-    def _left(self, task: _Task, first: Value) -> tuple[Value, Value, Value]:
-        """Pointer, row stride and k stride of the tile's rows of A, from k = `first` on."""
-        f, schedule, one = self.f, self.schedule, I64.const(1)
-        if not schedule.packs_a:
-            assert self.parts.a.direct
-            direct = self.parts.a.direct
-            start, row_stride, k_stride = row_address(f, direct, self.scalar, task.batch, task.row), direct.row_stride, direct.column_stride
-        else:
-            assert self.parts.packed_a
-            rows, extent = schedule.packed_a_extents(self.shape)
-            leading = schedule.leading_dimension(extent).value
-            row_stride, k_stride = (one, leading) if schedule.a.contiguous == "mn" else (leading, one)
-            batch = task.batch if schedule.a.batched else I64.const(0)
-            start = f.offset(self.parts.packed_a, f.add(f.mul(batch, f.mul(rows.value, leading)), f.mul(task.row, row_stride)), self.scalar)
-        return f.offset(start, f.mul(first, k_stride), self.scalar), row_stride, k_stride
-
-    def _right(self, batch: Value, column: Value, first: Value) -> tuple[Value, Value]:
-        """Pointer and k stride of B from `column` and k = `first` on, packed or in place."""
-        f, schedule = self.f, self.schedule
-        start, k_stride = Value("null", PTR), I64.const(schedule.panel_columns)
-        if self.packed_b.text != "false":
-            start = self._packed_panel(batch, column)
-        if schedule.reads_b_in_place:
-            direct = self.parts.b.direct
-            assert direct
-            origin = f.offset(direct.pointer, f.mul(batch, direct.batch_stride), self.scalar)
-            in_place = f.offset(origin, f.mul(column, direct.row_stride), self.scalar)
-            start, k_stride = f.select(self.packed_b, start, in_place), f.select(self.packed_b, k_stride, direct.column_stride)
-        return f.offset(start, f.mul(first, k_stride), self.scalar), k_stride
-
-    def _packed_panel(self, batch: Value, column: Value) -> Value:
-        f, schedule = self.f, self.schedule
-        assert self.parts.packed_b
-        width = I64.const(schedule.panel_columns)
-        panel, _ = split(f, column, width)
-        if schedule.b.batched:
-            panel = f.add(panel, f.mul(batch, schedule.packed_panels(self.shape).value))
-        return f.offset(self.parts.packed_b, f.mul(panel, f.mul(self.parts.k, width)), self.scalar)
 
     # -- epilogue -------------------------------------------------------------------------------------------------
 
@@ -258,17 +216,6 @@ class _Compute:
         address = f.offset(sums, f.add(f.mul(row, self.width), column), self.scalar)
         value = f.load(address, self.schedule.scalar.with_lanes(lanes))
         self.epilogue.store(f, task.batch, f.add(task.row, row), f.add(task.column, column), value, mask)
-
-
-@dataclass(frozen=True, slots=True)
-class _DirectEpilogue:
-    """The plain store of tiles that the micro-kernel could not store itself."""
-
-    direct: Direct | None
-    matrix: Store
-
-    def store(self, f: Function, batch: Value, m: Value, n: Value, value: Value, mask: Value | None) -> None:
-        self.matrix.store(f, batch, m, n, value, mask)
 
 
 def _call(f: Function, kernel: Value, arguments: tuple[Value, ...]) -> None:

@@ -7,9 +7,7 @@ code reads packed panels and matrices where they lie, transposed or not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from ..llvm import I1, I32, I64, PTR, Function, Module, Type, Value
+from ..llvm import I32, I64, PTR, Function, Module, Type, Value
 from .tile import Tile
 
 AHEAD = 16  # steps of k between fetching a row of B into the first-level cache and using it
@@ -22,7 +20,7 @@ SIGNATURE = ", ".join(type.text for _, type in PARAMETERS)
 
 
 def micro_kernel(module: Module, scalar: Type, lanes: int, tile: Tile, *, masked: bool, streams: bool = True) -> str:
-    """The name of the micro-kernel for `tile`, written into `module` on first use. `masked` ones load and store only `columns` lanes.
+    """The name of the micro-kernel for `tile`, written into `module` on first use. All of the tile is written; `masked` ones read only `columns` lanes of B.
 
     Those that `streams` fetch B ahead: panels come from distant caches, and the hardware's own prefetch stops at every page.
     """
@@ -81,21 +79,9 @@ class _Writer:
         return self._element(pointer, I64.const(v * self.vector.lanes))
 
     def _store(self, sums: list[Value]) -> None:
-        """Masked stores are slow on some processors, so whole tiles are stored without."""
-        f = self.f
-        if self.masks[0] is None:
-            self._store_rows(sums, self.masks)
-            return
-        is_whole = f.compare("sge", self.columns, I64.const(self.tile.vectors * self.vector.lanes))
-        with f.when(is_whole):
-            self._store_rows(sums, [None] * self.tile.vectors)
-        with f.when(f.bit_xor(is_whole, I1.const(True))):
-            self._store_rows(sums, self.masks)
-
-    def _store_rows(self, sums: list[Value], masks: Sequence[Value | None]) -> None:
         f, tile = self.f, self.tile
         start = self.c
         for row in range(tile.rows):
             start = self._element(start, self.c_row) if row else start
             for v in range(tile.vectors):
-                f.store(sums[row * tile.vectors + v], self._vector(start, v), masks[v])
+                f.store(sums[row * tile.vectors + v], self._vector(start, v))

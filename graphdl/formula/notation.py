@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import ClassVar
 
-from .formula import MATRIX, SUPERSCRIPT, Formula, Fraction
+from .tree import MATRIX, SUPERSCRIPT, Formula, Fraction
 
 
 class Pen:
@@ -186,6 +186,7 @@ class MathmlPen(Pen):
 
 
 def latex(formula: Formula) -> str:
+    """The formula in LaTeX, for math mode."""
     return formula.draw(LatexPen())
 
 

@@ -1,0 +1,66 @@
+"""Where the compute kernel finds its operands: packed, or in place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..llvm import I64, PTR, Function, Value
+from .interface import Parts
+from .kernel import split
+from .pack import row_address
+from .quantity import Emitted, Shape
+from .schedule import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Addresses of both operands in the kernel function `f`; `packs_b` (i1) tells whether the sizes are such that B was packed."""
+
+    f: Function
+    schedule: Schedule
+    parts: Parts
+    shape: Shape[Emitted]
+    packs_b: Value
+
+    @property
+    def scalar(self) -> str:
+        return self.schedule.scalar.scalar
+
+    def left(self, batch: Value, row: Value, first: Value) -> tuple[Value, Value, Value]:
+        """Pointer, row stride and k stride of A from `row` and k = `first` on."""
+        f, schedule, one = self.f, self.schedule, I64.const(1)
+        if not schedule.packs_a:
+            assert self.parts.a.direct
+            direct = self.parts.a.direct
+            start, row_stride, k_stride = row_address(f, direct, self.scalar, batch, row), direct.row_stride, direct.column_stride
+        else:
+            assert self.parts.packed_a
+            rows, extent = schedule.packed_a_extents(self.shape)
+            leading = schedule.leading_dimension(extent).value
+            row_stride, k_stride = (one, leading) if schedule.a.contiguous == "mn" else (leading, one)
+            batch = batch if schedule.a.batched else I64.const(0)
+            start = f.offset(self.parts.packed_a, f.add(f.mul(batch, f.mul(rows.value, leading)), f.mul(row, row_stride)), self.scalar)
+        return f.offset(start, f.mul(first, k_stride), self.scalar), row_stride, k_stride
+
+    def right(self, batch: Value, column: Value, first: Value) -> tuple[Value, Value]:
+        """Pointer and k stride of B from `column` and k = `first` on, packed or in place."""
+        f, schedule = self.f, self.schedule
+        start, k_stride = Value("null", PTR), I64.const(schedule.panel_columns)
+        if self.packs_b.text != "false":
+            start = self._packed_panel(batch, column)
+        if schedule.reads_b_in_place:
+            direct = self.parts.b.direct
+            assert direct
+            origin = f.offset(direct.pointer, f.mul(batch, direct.batch_stride), self.scalar)
+            in_place = f.offset(origin, f.mul(column, direct.row_stride), self.scalar)
+            start, k_stride = f.select(self.packs_b, start, in_place), f.select(self.packs_b, k_stride, direct.column_stride)
+        return f.offset(start, f.mul(first, k_stride), self.scalar), k_stride
+
+    def _packed_panel(self, batch: Value, column: Value) -> Value:
+        f, schedule = self.f, self.schedule
+        assert self.parts.packed_b
+        width = I64.const(schedule.panel_columns)
+        panel, _ = split(f, column, width)
+        if schedule.b.batched:
+            panel = f.add(panel, f.mul(batch, schedule.packed_panels(self.shape).value))
+        return f.offset(self.parts.packed_b, f.mul(panel, f.mul(self.parts.k, width)), self.scalar)
