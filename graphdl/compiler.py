@@ -13,9 +13,7 @@ from .constraints import collect, unify
 from .errors import CompileError, GraphdlError
 from .ir import Graph, Tensor, as_tensor, derived
 from .ops.elementwise import describe
-from .pipeline import Record, run_passes, selected
-from .program import CompiledGraph
-from .signature import Signature
+from .pipeline import Compilation, Record, selected
 
 Array = np.ndarray[Any, Any]
 MODES = ("train", "inference")
@@ -23,20 +21,30 @@ BACKENDS = {"native": "graphdl.backends.native", "numpy": "graphdl.backends.refe
 
 
 class Executable:
-    """A compiled program. Call it with arrays, by position or by name.
+    """A compiled program. Call it with arrays, by position or by name; `inputs` are the placeholders in order."""
 
-    `graph` is the rewritten graph that runs, `record` what each pass did, `inputs` the placeholders in order.
-    """
-
-    def __init__(self, compiled: CompiledGraph, runner: Any, record: Record, source: Graph, *, single: bool) -> None:
-        self.graph = compiled.graph
-        self.source = source
-        self.record = record
-        self.inputs = compiled.signature.inputs
+    def __init__(self, compilation: Compilation, runner: Any, *, single: bool) -> None:
+        self.compilation = compilation
+        self.inputs = compilation.signature.inputs
         self.single = single
-        self._signature = compiled.signature
+        self._signature = compilation.signature
         self._runner = runner
         self._fast: Callable[..., Any] = runner.bind(self._call) if hasattr(runner, "bind") else self._call
+
+    @property
+    def source(self) -> Graph:
+        """The graph as declared."""
+        return self.compilation.source
+
+    @property
+    def graph(self) -> Graph:
+        """The graph after all passes: what runs."""
+        return self.compilation.compiled.graph
+
+    @property
+    def record(self) -> Record:
+        """What each pass did."""
+        return self.compilation.record
 
     def __call__(self, *arrays: Any, **named: Any) -> Any:
         """One array for a single output, a list for a list of outputs. Raises CallError or ShapeError for unfit inputs."""
@@ -55,7 +63,7 @@ class Executable:
             raise AttributeError(f"a program of this backend has no {name!r}") from None
 
     def __repr__(self) -> str:
-        return f"<Executable of {', '.join(f'{t.name}: {t.type}' for t in self.inputs)}: {len(self.graph.nodes)} nodes>"
+        return f"<Executable of {', '.join(f'{t.name}: {t.type}' for t in self.inputs)}: {len(self.source.nodes)} nodes>"
 
 
 def compile(
@@ -88,12 +96,10 @@ def compile(
     if mode == "train":
         changes |= _random_updates(Graph([*ends, *changes.values()]), changes)
     source = Graph([*ends, *changes.values()], inputs)
-    signature = Signature(source)
-    graph, record = run_passes(source, selected(passes, mode))
-    compiled = CompiledGraph(Graph(graph.outputs, signature.inputs), signature, len(ends), tuple(changes))
+    compilation = Compilation(source, len(ends), tuple(changes), selected(passes, mode))
     build = importlib.import_module(BACKENDS[backend]).build
-    runner = build(compiled, threads=threads or usable_cores(), single=single, check=check)
-    return Executable(compiled, runner, record, source, single=single)
+    runner = build(compilation, threads=threads or usable_cores(), single=single, check=check)
+    return Executable(compilation, runner, single=single)
 
 
 def usable_cores() -> int:

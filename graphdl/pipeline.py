@@ -7,10 +7,13 @@ import pkgutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar
 
 from .errors import CompileError
-from .ir import Graph
+from .ir import Graph, Tensor
+from .program import CompiledGraph
+from .signature import Signature
 
 PASSES: dict[str, type[Pass]] = {}
 PHASES = ("specialise", "simplify", "fuse")
@@ -93,3 +96,38 @@ def _discover() -> None:
     package = importlib.import_module("graphdl.passes")
     for info in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"graphdl.passes.{info.name}")
+
+
+class Compilation:
+    """One request to compile: the declared graph, and the rewritten one, made when it is first needed.
+
+    A backend that finds its code in a cache under the declared graph never asks for the rewritten one.
+    """
+
+    def __init__(self, source: Graph, visible: int, updated: Sequence[Tensor], passes: Sequence[Pass]) -> None:
+        self.source = source
+        self.signature = Signature(source)
+        self.visible = visible
+        self.updated = tuple(updated)
+        self.passes = tuple(passes)
+
+    @cached_property
+    def _rewritten(self) -> tuple[Graph, Record]:
+        return run_passes(self.source, self.passes)
+
+    @property
+    def record(self) -> Record:
+        """What each pass did."""
+        return self._rewritten[1]
+
+    @cached_property
+    def compiled(self) -> CompiledGraph:
+        """The rewritten graph with the declared inputs."""
+        graph = Graph(self._rewritten[0].outputs, self.signature.inputs)
+        return CompiledGraph(graph, self.signature, self.visible, self.updated)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A text that says all on which the code depends, except backend and target."""
+        names = ",".join(f"{one!r}" for one in self.passes)
+        return f"{self.source}\n{self.visible} {[str(tensor.name) for tensor in self.updated]}\n{names}"

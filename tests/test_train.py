@@ -19,7 +19,7 @@ from graphdl.ops.random_bits import default_state
 from graphdl.train import Callback, EarlyStop, History, Trainer
 
 Array = np.ndarray[Any, Any]
-BACKENDS = ["numpy"]
+BACKENDS = ["native", "numpy"]
 COUNT = 70
 _random = np.random.default_rng(0)
 X = _random.normal(size=(COUNT, 6)).astype("f")

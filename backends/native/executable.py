@@ -3,58 +3,61 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from graphdl.errors import IndexOutOfRangeError, ShapeError
+from graphdl.errors import FormatError, IndexOutOfRangeError, ShapeError
+from graphdl.ir import Tensor
 from graphdl.kernel.expression import Buffer
+from graphdl.kernel.program import Program
 from graphdl.lowering import lower_graph
-from graphdl.program import CompiledGraph
+from graphdl.pipeline import Compilation
 from graphdl.sizes import Dim, SymbolAtom, as_size
 from graphdl.types import numpy_dtype
 
-from .codegen.program import Emitted, emit_program
+from .bundle import Bundle
+from .codegen.program import Emitted, emit_program, size_emitter
 from .llvm import I64, PTR
 from .runtime import jit
-from .runtime.cache import cached_object
+from .runtime.cache import default_cache, key_of, sources_digest
 from .runtime.call import NativeCall
 from .runtime.pool import pool_address
 from .runtime.signature import ArraySpec, Derived, Signature, Size
 from .target import Target, host
+from .units import compile_units
 
 Array = np.ndarray[Any, Any]
-BROKEN_CONSTRAINT = 1 << 32  # statuses from here on count the size equalities of a call
+BROKEN_EQUALITY = 1 << 32  # statuses from here on count the size equalities of a call
 
 
 class NativeProgram:
-    """Native code for a compiled graph, loaded and ready."""
+    """Native code for a graph, loaded and ready.
 
-    def __init__(self, compiled: CompiledGraph, *, threads: int, single: bool, check: str | None = None) -> None:
-        self.compiled = compiled
+    Code is looked up by the declared graph: if this machine has compiled it before, no pass runs and nothing is emitted.
+    """
+
+    def __init__(self, compilation: Compilation, *, threads: int, single: bool, check: str | None = None) -> None:
+        self.compilation = compilation
         self.target: Target = host()
-        self.program = lower_graph(compiled)
-        self._inputs, self._symbols, self._equalities = _input_specs(compiled)
-        emitted = emit_program(self.program, self.target, self._symbols)
-        self.emitted = emitted
-        self._derived: list[Dim] = []
-        outputs = tuple(self._output(buffer) for buffer in self.program.outputs)
-        _write_shapes(emitted, self._symbols, self._derived, self._equalities)
-        self._text = str(emitted.module)
-        self._loaded = jit.load_object(cached_object(self._text, self.target))
-        held = [_memory(buffer) for buffer in emitted.static]
+        self._inputs, self._symbols, self._equalities = _input_specs(compilation)
+        self._bundle = self._from_cache() or self._make()
+        facts = self._bundle.facts
+        self._loaded = jit.load_objects(self._bundle.blobs[: facts["objects"]])
+        held = [self._memory(entry) for entry in facts["static"]]
         address = self._loaded.address
         signature = Signature(
             entry=address("entry"),
             inputs=self._inputs,
-            outputs=outputs,
+            outputs=tuple(_output_spec(*entry) for entry in facts["outputs"]),
             static=(*(array.ctypes.data for array in held), pool_address()),
-            shapes=address("shapes") if self._derived or self._equalities else 0,
+            shapes=address("shapes") if facts["derived"] or self._equalities else 0,
             arena_bytes=address("arena_bytes"),
-            derived=len(self._derived),
+            derived=facts["derived"],
             threads=threads,
             unpack=single,
-            exclusive=bool(compiled.updated),
+            exclusive=bool(compilation.updated),
             failed=self._fail,
             owners=(held, self._loaded),
         )
@@ -69,49 +72,110 @@ class NativeProgram:
         result = self._native.call(*arrays)
         return [result] if isinstance(result, np.ndarray) else list(result)
 
+    # -- looking inside -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def program(self) -> Program:
+        """The program in the kernel language."""
+        return lower_graph(self.compilation.compiled)
+
+    @cached_property
+    def emitted(self) -> Emitted:
+        """The module and its launches."""
+        emitted = emit_program(self.program, self.target, self._symbols)
+        self._derived: list[Dim] = []
+        self._outputs = [[b.name, b.type.dtype, [self._size(size) for size in b.type.shape]] for b in self.program.outputs]
+        _write_shapes(emitted, self._symbols, self._derived, self._equalities)
+        return emitted
+
     @property
     def kernels(self) -> list[str]:
         """The kernel functions in the order of their launches; equal ones appear under one name."""
-        return [launch.function for launch in self.emitted.launches]
+        return list(self._bundle.facts["kernels"])
 
     def llvm_ir(self) -> str:
         """The module as LLVM IR."""
-        return self._text
+        return str(self.emitted.module)
 
     def assembly(self) -> str:
         """The module as assembly of the target."""
-        return jit.assembly(self._text, self.target)
+        return jit.assembly(self.llvm_ir(), self.target)
 
-    def _output(self, buffer: Buffer) -> ArraySpec:
-        return ArraySpec(buffer.name, numpy_dtype(buffer.type.dtype), tuple(self._size(size) for size in buffer.type.shape))
+    # -- making and finding ---------------------------------------------------------------------------------------
 
-    def _size(self, size: Dim) -> Size:
-        if isinstance(size, int):
-            return size
-        if str(size) in self._symbols:
-            return str(size)
+    @cached_property
+    def _key(self) -> str:
+        return key_of("program", self.compilation.fingerprint, sources_digest(), target=self.target)
+
+    def _from_cache(self) -> Bundle | None:
+        data = default_cache().get(self._key)
+        try:
+            return None if data is None else Bundle.from_bytes(data)
+        except FormatError:
+            return None
+
+    def _make(self) -> Bundle:
+        emitted = self.emitted
+        objects = compile_units(emitted.module, self.target, default_cache())
+        constants: list[bytes] = []
+        facts = {
+            "objects": len(objects),
+            "static": [self._static(buffer, constants) for buffer in emitted.static],
+            "outputs": self._outputs,
+            "derived": len(self._derived),
+            "kernels": [launch.function for launch in emitted.launches],
+            "sites": emitted.sites,
+        }
+        bundle = Bundle(facts, (*objects, *constants))
+        default_cache().put(self._key, bundle.to_bytes())
+        return bundle
+
+    def _size(self, size: Dim) -> int | str | list[int]:
+        """An output's size for JSON: a number, the name of an input's size, or the slot of a derived one in a list."""
+        if isinstance(size, int) or str(size) in self._symbols:
+            return size if isinstance(size, int) else str(size)
         if size not in self._derived:
             self._derived.append(size)
-        return Derived(self._derived.index(size))
+        return [self._derived.index(size)]
+
+    def _static(self, buffer: Buffer, constants: list[bytes]) -> list[Any]:
+        """Where the memory of a parameter or constant is found again: by its place in the declared graph, or as bytes."""
+        tensor: Tensor = buffer.source
+        for group, tensors in (("parameter", self.compilation.source.parameters), ("updated", self.compilation.updated)):
+            for position, other in enumerate(tensors):
+                if other is tensor:
+                    return [group, position]
+        constants.append(np.ascontiguousarray(tensor.value).tobytes())
+        return ["constant", len(constants) - 1, buffer.type.dtype, list(buffer.type.shape)]
+
+    def _memory(self, entry: list[Any]) -> Array:
+        group, position, *rest = entry
+        if group != "constant":
+            tensors = self.compilation.source.parameters if group == "parameter" else self.compilation.updated
+            array: Array = tensors[position].value
+            return array
+        dtype, shape = rest
+        blob = self._bundle.blobs[self._bundle.facts["objects"] + position]
+        return np.frombuffer(blob, numpy_dtype(dtype)).reshape(shape).copy()
 
     def _fail(self, status: int) -> None:
-        if status >= BROKEN_CONSTRAINT:
-            left, right, where = self._equalities[status - BROKEN_CONSTRAINT]
+        sites = self._bundle.facts["sites"]
+        if status >= BROKEN_EQUALITY:
+            left, right, where = self._equalities[status - BROKEN_EQUALITY]
             raise ShapeError(f"{where} needs {left} = {right}, which does not hold for the sizes of this call")
-        raise IndexOutOfRangeError(self.program.sites[status - 1] if status <= len(self.program.sites) else f"an index is out of range (status {status})")
+        raise IndexOutOfRangeError(sites[status - 1] if status <= len(sites) else f"an index is out of range (status {status})")
 
 
-def _memory(buffer: Buffer) -> Array:
-    array: Array = buffer.source.value
-    return array
+def _output_spec(name: str, dtype: str, shape: list[int | str | list[int]]) -> ArraySpec:
+    return ArraySpec(name, numpy_dtype(dtype), tuple(Derived(size[0]) if isinstance(size, list) else size for size in shape))
 
 
-def _input_specs(compiled: CompiledGraph) -> tuple[tuple[ArraySpec, ...], list[str], list[tuple[Dim, Dim, str]]]:
+def _input_specs(compilation: Compilation) -> tuple[tuple[ArraySpec, ...], list[str], list[tuple[Dim, Dim, str]]]:
     """The inputs, the names of the sizes a call gives, and the equalities that a call must keep.
 
     An axis whose size is an expression gets a name of its own, and an equality.
     """
-    signature = compiled.signature
+    signature = compilation.signature
     equalities: list[tuple[Dim, Dim, str]] = [(left, right, f"{node.op.name} ({node.provenance.source})") for (left, right), node in signature.constraints]
     specs = []
     names: dict[str, None] = {}
@@ -132,15 +196,15 @@ def _input_specs(compiled: CompiledGraph) -> tuple[tuple[ArraySpec, ...], list[s
 
 def _write_shapes(emitted: Emitted, symbols: Sequence[str], derived: Sequence[Dim], equalities: Sequence[tuple[Dim, Dim, str]]) -> None:
     """`shapes` checks the equalities and computes the sizes of outputs that are no plain symbols."""
-    from .codegen.program import size_emitter
-
+    if not derived and not equalities:
+        return
     f = emitted.module.function("shapes", [("sizes", PTR), ("derived", PTR)], I64)
     index = size_emitter(f, f.parameters[0], symbols).index
     for position, (left, right, _) in enumerate(equalities):
         broken, good = f.fresh("broken"), f.fresh("good")
         f.branch_if(f.compare("ne", index(left), index(right)), broken, good)
         f.label(broken)
-        f.ret(I64.const(BROKEN_CONSTRAINT + position))
+        f.ret(I64.const(BROKEN_EQUALITY + position))
         f.label(good)
     for position, size in enumerate(derived):
         f.store(index(size), f.offset(f.parameters[1], I64.const(position), "i64"))

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from graphdl.evaluation import evaluate_nodes
 from graphdl.ir import Graph, Tensor
-from graphdl.program import CompiledGraph
+from graphdl.pipeline import Compilation
 from graphdl.types import numpy_dtype
 
 Array = np.ndarray[Any, Any]
@@ -17,8 +18,8 @@ Array = np.ndarray[Any, Any]
 class Interpreter:
     """Runs a compiled graph with NumPy."""
 
-    def __init__(self, compiled: CompiledGraph, **options: Any) -> None:
-        self.compiled = compiled
+    def __init__(self, compilation: Compilation, **options: Any) -> None:
+        self.compiled = compilation.compiled
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """The visible results; parameters are updated in place after everything was computed."""
@@ -34,14 +35,7 @@ class Interpreter:
 def interpret(graph: Graph, arrays: Sequence[Array], sizes: dict[str, int]) -> dict[Tensor, Array]:
     """Every tensor's array, for these inputs and symbolic sizes."""
     values: dict[Tensor, Array] = dict(zip(graph.inputs, arrays, strict=True))
-    for node in graph.nodes:
-        if node.op.is_input:
-            continue
-        operands = [values[operand] for operand in node.operands]
-        with np.errstate(all="ignore"):
-            result = node.op.bind(sizes).evaluate(*operands)
-        for tensor, array in zip(node.outputs, result if isinstance(result, tuple) else (result,), strict=True):
-            values[tensor] = np.asarray(array)
+    evaluate_nodes(graph.nodes, values, sizes)
     return values
 
 

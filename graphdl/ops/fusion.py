@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ..evaluation import evaluate_nodes
 from ..ir import Graph, Tensor
 from ..op import Array, Op
-from ..sizes import Dim
 from ..types import TensorType
 
 
@@ -22,7 +23,7 @@ class Fusion(Op):
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         return tuple(tensor.type for tensor in self.body.outputs)
 
-    def bind(self, sizes: dict[str, Dim]) -> _BoundFusion:  # type: ignore[override]
+    def bind(self, sizes: Mapping[str, int]) -> _BoundFusion:
         return _BoundFusion(self.body, sizes)
 
 
@@ -31,13 +32,9 @@ class _BoundFusion:
     """A fusion at the sizes of one call."""
 
     body: Graph
-    sizes: dict[str, Dim]
+    sizes: Mapping[str, int]
 
     def evaluate(self, *operands: Array) -> tuple[Array, ...]:
         values: dict[Tensor, Array] = dict(zip(self.body.inputs, operands, strict=True))
-        for node in self.body.nodes:
-            if node.op.is_input:
-                continue
-            result = node.op.bind(self.sizes).evaluate(*(values[operand] for operand in node.operands))
-            values.update(zip(node.outputs, result if isinstance(result, tuple) else (result,), strict=True))
+        evaluate_nodes(self.body.nodes, values, self.sizes)
         return tuple(values[tensor] for tensor in self.body.outputs)

@@ -158,11 +158,17 @@ class Emitter:
     def _load_one(self, buffer: Buffer, memory: Type, offset: Dim, guard: Expr | None) -> Value:
         address = self.address(buffer, offset, memory, guard)
         if guard is not None:
-            on = self.value(guard)
-            if on.type.lanes:
-                on = self.f.intrinsic("vector.reduce.or", I1, on, overload=[on.type])
-            address = self.f.select(on, address, self._nowhere())
+            address = self.f.select(self._anywhere(guard), address, self._nowhere())
         return self.f.load(address, memory)
+
+    def _anywhere(self, guard: Expr) -> Value:
+        """Whether `guard` holds in any of the lanes that are on."""
+        on = self.value(guard)
+        if not on.type.lanes:
+            return on
+        masked = self._mask(guard)
+        assert masked is not None
+        return self.f.intrinsic("vector.reduce.or", I1, masked, overload=[masked.type])
 
     def _nowhere(self) -> Value:
         """A readable word for loads whose guard is off."""
@@ -192,8 +198,9 @@ class Emitter:
 
     def address(self, buffer: Buffer, offset: Dim, memory: Type, guard: Expr | None = None) -> Value:
         """The address of an element whose offset does not depend on the vector axis, computed as far out as it can be."""
-        axes = axes_of(offset) | guard.axes if guard is not None and _reads_data(offset) else axes_of(offset)
-        key = ("address", buffer.storage, offset)
+        guard = guard if _reads_data(offset) else None
+        axes = axes_of(offset) if guard is None else axes_of(offset) | guard.axes
+        key = ("address", buffer.storage, offset, guard)
         with self.at_depth(self._depth_of(axes)):
             scope = self.f.scope
             if key not in scope.memo:
@@ -256,12 +263,14 @@ class Emitter:
             return self.symbol(atom.key)
         if isinstance(atom, Axis):
             return self._axis(atom)
-        axes = axes_of(as_size(atom))
-        key = ("atom", atom)
-        with self.at_depth(self._depth_of(axes | guard.axes if guard is not None and isinstance(atom, Loaded) else axes)):
+        index = as_size(atom)
+        guard = guard if _reads_data(index) else None
+        axes = axes_of(index) if guard is None else axes_of(index) | guard.axes
+        key = ("atom", atom, guard)
+        with self.at_depth(self._depth_of(axes)):
             scope = self.f.scope
             if key not in scope.memo:
-                scope.memo[key] = self._loaded(atom, guard) if isinstance(atom, Loaded) else self._combined(atom)
+                scope.memo[key] = self._loaded(atom, guard) if isinstance(atom, Loaded) else self._combined(atom, guard)
             return scope.memo[key]
 
     def _axis(self, axis: Axis) -> Value:
@@ -271,35 +280,31 @@ class Emitter:
         assert lanes is not None and lanes.axis == axis, f"axis {axis} is not open"
         return self.f.add(self.f.splat(lanes.base, lanes.count), self.f.lanes_index(I64.with_lanes(lanes.count)))
 
-    def _combined(self, atom: Atom) -> Value:
+    def _combined(self, atom: Atom, guard: Expr | None) -> Value:
         assert isinstance(atom, Combined)
-        left, right = self.same_lanes([self.index(atom.left), self.index(atom.right)])
+        left, right = self.same_lanes([self.index(atom.left, guard), self.index(atom.right, guard)])
         if atom.function in ("min", "max"):
             return self.f.intrinsic("smin" if atom.function == "min" else "smax", left.type, left, right)
         quotient, remainder = _floored(self.f, left, right)
         return quotient if atom.function == "floordiv" else remainder
 
     def _loaded(self, atom: Loaded, guard: Expr | None) -> Value:
-        """An index from data: wrapped if negative, checked, and 0 where it points outside."""
+        """An index from data: wrapped if negative, and checked in the lanes that are on; the others have index 0."""
         f = self.f
-        raw = self.value(atom.value, guard)
-        wide = raw if raw.type.bits == 64 else f.convert("zext" if atom.value.dtype.startswith("u") else "sext", raw, I64.with_lanes(raw.type.lanes))
-        size = self.index(atom.size)
-        size = f.splat(size, wide.type.lanes) if wide.type.lanes else size
-        wrapped = f.select(f.compare("slt", wide, wide.type.const(0)), f.add(wide, size), wide)
+        raw, size = self.same_lanes([self.value(atom.value, guard), self.index(atom.size)])
+        wrapped = f.select(f.compare("slt", raw, raw.type.const(0)), f.add(raw, size), raw)
         inside = f.compare("ult", wrapped, size)
-        checked = inside
-        if wide.type.lanes and self._mask(guard) is not None:
-            checked = f.bit_or(inside, f.bit_xor(self._mask(guard), I1.with_lanes(wide.type.lanes).const(True)))  # type: ignore[arg-type]
-        elif guard is not None and not wide.type.lanes:
-            on = self.value(guard)
-            on = f.intrinsic("vector.reduce.or", I1, on, overload=[on.type]) if on.type.lanes else on
-            checked = f.bit_or(inside, f.bit_xor(on, I1.const(True)))
-        bad = f.bit_xor(checked, checked.type.const(True))
-        if bad.type.lanes:
-            bad = f.intrinsic("vector.reduce.or", I1, bad, overload=[bad.type])
-        self.report(bad, atom.site)
-        return f.select(inside, wrapped, wide.type.const(0))
+        bad = f.bit_xor(inside, inside.type.const(True))
+        on = self._on(guard, bad.type.lanes)
+        bad = bad if on is None else f.bit_and(bad, on)
+        self.report(f.intrinsic("vector.reduce.or", I1, bad, overload=[bad.type]) if bad.type.lanes else bad, atom.site)
+        return f.select(inside, wrapped, raw.type.const(0))
+
+    def _on(self, guard: Expr | None, lanes: int) -> Value | None:
+        """Where a value with so many lanes is wanted at all; None for everywhere."""
+        if lanes:
+            return self._mask(guard)
+        return None if guard is None else self._anywhere(guard)
 
 
 class _Base(Atom):

@@ -21,10 +21,12 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import graphdl.version
 from graphdl.backends.native.runtime.jit import compile_object, versions
 from graphdl.backends.native.target import Target
 from graphdl.version import __version__
 
+_PACKAGE = Path(graphdl.version.__file__).parent
 MAGIC = b"graphdl\x01"
 DEFAULT_LIMIT = 512 << 20
 _HEADER = struct.Struct("<8sQ32s")
@@ -43,6 +45,17 @@ def key_of(*parts: str | bytes, target: Target) -> str:
         data = part.encode() if isinstance(part, str) else part
         digest.update(struct.pack("<Q", len(data)))
         digest.update(data)
+    return digest.hexdigest()
+
+
+@functools.cache
+def sources_digest() -> str:
+    """A digest of this installation's own files, by size and time of change: edited code finds nothing that older code cached."""
+    digest = hashlib.sha256()
+    for folder in (_PACKAGE, _PACKAGE / "passes", _PACKAGE / "backends"):
+        for path in sorted(folder.resolve().rglob("*.py")):
+            info = path.stat()
+            digest.update(f"{path.name} {info.st_size} {info.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 

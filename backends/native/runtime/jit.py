@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from graphdl.backends.native.target import Target
@@ -78,15 +78,23 @@ _pinned: list[Loaded] = []
 
 
 def load_object(data: bytes, symbols: Mapping[str, int] | None = None) -> Loaded:
-    """Load an object file into this process.
+    """Load one object file into this process; see `load_objects`."""
+    return load_objects([data], symbols)
 
-    Undefined symbols resolve to the addresses in `symbols`, then to the symbols of the process (`memcpy`, `pthread_create`).
-    They are looked up with the first `Loaded.address`. Raises BackendError if `data` is no object file of this machine.
+
+def load_objects(objects: Sequence[bytes], symbols: Mapping[str, int] | None = None) -> Loaded:
+    """Load object files into this process as one library.
+
+    Undefined symbols resolve among the objects, to the addresses in `symbols`, then to the symbols of the process (`memcpy`,
+    `pthread_create`). They are looked up with the first `Loaded.address`. Raises BackendError if one is no object file of this machine.
     """
     import llvmlite.binding as llvm
 
     name = f"graphdl.{next(_names)}"
-    builder = llvm.JITLibraryBuilder().add_object_img(data).add_current_process()
+    builder = llvm.JITLibraryBuilder()
+    for data in objects:
+        builder.add_object_img(data)
+    builder.add_current_process()
     for symbol, address in (symbols or {}).items():
         builder.import_symbol(symbol, address)
     try:

@@ -1,0 +1,49 @@
+"""A module compiled function by function: each is an object of its own, found in the cache by its text.
+
+So a kernel that any program on this machine has used before costs no compilation, and equal layers never did.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from .llvm import Module
+from .runtime.cache import ObjectCache, key_of
+from .runtime.jit import compile_object
+from .target import Target
+
+_NAME = re.compile(r"@([A-Za-z_$.][\w$.]*)")
+
+
+def unit_texts(module: Module) -> Iterator[str]:
+    """One complete module of text per function, with what it refers to declared."""
+    head = f'target triple = "{module.target_triple}"'
+    signatures = {name: _declaration(str(function)) for name, function in module.functions.items()}
+    known = {**module.declarations, **signatures}
+    for name, function in module.functions.items():
+        body = str(function).replace("define internal ", "define ", 1)
+        tables = [text for table, text in module.globals.items() if f"@{table}" in body]
+        used = dict.fromkeys(found for text in (body, *tables) for found in _NAME.findall(text))
+        declared = [known[one] for one in used if one in known and one != name]
+        yield "\n".join([head, *tables, *declared, body, ""])
+
+
+def _declaration(text: str) -> str:
+    """`define internal i64 @f(i64 %a) nounwind {...` as `declare i64 @f(i64)`."""
+    first = text.split("\n", 1)[0].replace("define internal ", "define ", 1)
+    signature = first[len("define ") : first.rindex(")", 0, first.rindex("{")) + 1]
+    return "declare " + re.sub(r" %[\w.]+(?=[,)])", "", signature)
+
+
+def compile_units(module: Module, target: Target, cache: ObjectCache) -> list[bytes]:
+    """The object of every function of `module`, compiled where the cache has none. Raises BackendError."""
+    objects = []
+    for text in unit_texts(module):
+        key = key_of("unit", text, target=target)
+        data = cache.get(key)
+        if data is None:
+            data = compile_object(text, target)
+            cache.put(key, data)
+        objects.append(data)
+    return objects

@@ -1,0 +1,11 @@
+"""Rewriting of graphs: rebuilding with new operands, to a fixed point, and rules of algebra as data."""
+
+from .fixpoint import rewrite
+from .pattern import Bindings, Literal, Number, Pattern, Variable, functions, numbers, variables
+from .rebuild import Rewriting, inherit, map_nodes, remake, replace
+from .rule import Rule, RuleTable
+
+__all__ = [
+    "Bindings", "Literal", "Number", "Pattern", "Rewriting", "Rule", "RuleTable", "Variable", "functions", "inherit", "map_nodes", "numbers", "remake", "replace",
+    "rewrite", "variables",
+]  # fmt: skip
