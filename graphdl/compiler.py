@@ -13,7 +13,7 @@ from .constraints import collect, unify
 from .errors import CompileError, GraphdlError
 from .ir import Graph, Tensor, as_tensor, derived
 from .ops.elementwise import describe
-from .pipeline import Compilation, Record, selected
+from .pipeline import Compilation, Record
 
 Array = np.ndarray[Any, Any]
 MODES = ("train", "inference")
@@ -47,12 +47,12 @@ class Executable:
         return self.compilation.record
 
     def __call__(self, *arrays: Any, **named: Any) -> Any:
-        """One array for a single output, a list for a list of outputs. Raises CallError or ShapeError for unfit inputs."""
-        return self._call(*arrays, **named) if named else self._fast(*arrays)
+        """One array for a single output, a tuple for a list of outputs. Raises CallError or ShapeError for unfit inputs."""
+        return self._fast(*arrays, **named)
 
     def _call(self, *arrays: Any, **named: Any) -> Any:
         results = self._runner.run(self._signature.gather(arrays, named))
-        return results[0] if self.single else results
+        return results[0] if self.single else tuple(results)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -96,7 +96,7 @@ def compile(
     if mode == "train":
         changes |= _random_updates(Graph([*ends, *changes.values()]), changes)
     source = Graph([*ends, *changes.values()], inputs)
-    compilation = Compilation(source, len(ends), tuple(changes), selected(passes, mode))
+    compilation = Compilation(source, len(ends), tuple(changes), passes, mode)
     build = importlib.import_module(BACKENDS[backend]).build
     runner = build(compilation, threads=threads or usable_cores(), single=single, check=check)
     return Executable(compilation, runner, single=single)

@@ -104,16 +104,19 @@ class Compilation:
     A backend that finds its code in a cache under the declared graph never asks for the rewritten one.
     """
 
-    def __init__(self, source: Graph, visible: int, updated: Sequence[Tensor], passes: Sequence[Pass]) -> None:
+    def __init__(self, source: Graph, visible: int, updated: Sequence[Tensor], passes: str | Sequence[str], mode: str) -> None:
         self.source = source
         self.signature = Signature(source)
         self.visible = visible
         self.updated = tuple(updated)
-        self.passes = tuple(passes)
+        self.mode = mode
+        self._wanted = passes
+        if passes != "default":
+            selected(passes, mode)  # raises for unknown names before anything else happens
 
     @cached_property
     def _rewritten(self) -> tuple[Graph, Record]:
-        return run_passes(self.source, self.passes)
+        return run_passes(self.source, selected(self._wanted, self.mode))
 
     @property
     def record(self) -> Record:
@@ -129,5 +132,5 @@ class Compilation:
     @cached_property
     def fingerprint(self) -> str:
         """A text that says all on which the code depends, except backend and target."""
-        names = ",".join(f"{one!r}" for one in self.passes)
-        return f"{self.source}\n{self.visible} {[str(tensor.name) for tensor in self.updated]}\n{names}"
+        wanted = self._wanted if isinstance(self._wanted, str) else ",".join(self._wanted)
+        return f"{self.source}\n{self.visible} {[str(tensor.name) for tensor in self.updated]}\n{self.mode} {wanted}"

@@ -10,7 +10,7 @@ import numpy as np
 from .errors import CallError, CompileError, ShapeError
 from .ir import Graph, Tensor
 from .sizes import Dim, SymbolAtom, evaluate, symbols_of, terms_of
-from .types import TensorType, dtype_name, numpy_dtype
+from .types import TensorType, numpy_dtype
 
 Array = np.ndarray[Any, Any]
 
@@ -57,6 +57,12 @@ class Signature:
             raise CallError(f"missing inputs: {', '.join(self._describe(name) for name in missing)}")
         return [self._fit(name, type, given[name]) for name, type in zip(self.names, self.types, strict=True)]
 
+    def accept(self, arguments: Sequence[Any], named: Mapping[str, Any]) -> list[Array]:
+        """The same, with the sizes checked too: arrays that the program can run on as they are."""
+        arrays = self.gather(arguments, named)
+        self.bind(arrays)
+        return arrays
+
     def bind(self, arrays: Sequence[Array]) -> dict[str, int]:
         """The sizes of this call. Raises ShapeError where shapes disagree with the declared ones or with each other."""
         sizes: dict[str, int] = {}
@@ -87,13 +93,15 @@ class Signature:
 
     def _fit(self, name: str, type: TensorType, value: Any) -> Array:
         dtype = numpy_dtype(type.dtype)
-        array = value if isinstance(value, np.ndarray) else _from_plain(value, dtype)
-        if array.dtype != dtype:
-            own = str(array.dtype) if array.dtype.name not in ("object",) else "object"
-            raise CallError(f"input {self._describe(name)} needs dtype {dtype_name(dtype.name)}, got {own}: convert it with .astype({dtype.name!r})")
+        try:
+            array = np.asarray(value) if isinstance(value, np.ndarray) else _from_plain(value, dtype)
+        except ValueError as error:
+            raise CallError(f"input {self._describe(name)} cannot be read as an array: {error}") from None
+        if not np.can_cast(array.dtype, dtype, "equiv"):
+            raise CallError(f"input {self._describe(name)} needs dtype {type.dtype}, got {array.dtype}{_mend(array, type)}")
         if array.ndim != type.rank:
             raise ShapeError(f"input {self._describe(name)} has {type.rank} axes, got an array of shape {array.shape}")
-        return np.ascontiguousarray(array, dtype).reshape(array.shape)
+        return np.require(array, dtype, ["C", "A"])
 
     def _describe(self, name: str) -> str:
         tensor: Tensor = self.inputs[self.names.index(name)]
@@ -106,6 +114,10 @@ def _from_plain(value: Any, dtype: np.dtype[Any]) -> Array:
     array = np.asarray(value)
     weak = not hasattr(value, "dtype") and array.dtype != object and np.can_cast(array.dtype, dtype, "same_kind")
     return array.astype(dtype) if weak else array
+
+
+def _mend(array: Array, type: TensorType) -> str:
+    return f": convert it with .astype({type.dtype!r})" if array.dtype.kind in "fiub" else ""
 
 
 def _is_symbol(size: Dim) -> bool:

@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from graphdl.errors import FormatError, IndexOutOfRangeError, ShapeError
 from graphdl.ir import Tensor
-from graphdl.kernel.expression import Buffer
-from graphdl.kernel.program import Program
-from graphdl.lowering import lower_graph
 from graphdl.pipeline import Compilation
 from graphdl.sizes import Dim, SymbolAtom, as_size
 from graphdl.types import numpy_dtype
 
 from .bundle import Bundle
-from .codegen.program import Emitted, emit_program, size_emitter
-from .llvm import I64, PTR
 from .runtime import jit
 from .runtime.cache import default_cache, key_of, sources_digest
 from .runtime.call import NativeCall
 from .runtime.pool import pool_address
 from .runtime.signature import ArraySpec, Derived, Signature, Size
+from .status import BROKEN_EQUALITY
 from .target import Target, host
-from .units import compile_units
+
+if TYPE_CHECKING:
+    from graphdl.kernel.expression import Buffer
+    from graphdl.kernel.program import Program
+
+    from .codegen.program import Emitted
 
 Array = np.ndarray[Any, Any]
-BROKEN_EQUALITY = 1 << 32  # statuses from here on count the size equalities of a call
 
 
 class NativeProgram:
@@ -49,6 +49,7 @@ class NativeProgram:
         address = self._loaded.address
         signature = Signature(
             entry=address("entry"),
+            gather=compilation.signature.accept,
             inputs=self._inputs,
             outputs=tuple(_output_spec(*entry) for entry in facts["outputs"]),
             static=(*(array.ctypes.data for array in held), pool_address()),
@@ -77,15 +78,20 @@ class NativeProgram:
     @cached_property
     def program(self) -> Program:
         """The program in the kernel language."""
+        from graphdl.lowering import lower_graph
+
         return lower_graph(self.compilation.compiled)
 
     @cached_property
     def emitted(self) -> Emitted:
-        """The module and its launches."""
+        """The module and its launches. Code generation is imported only here: a program from the cache does not need it."""
+        from .codegen.program import emit_program
+        from .codegen.shapes import write_shapes
+
         emitted = emit_program(self.program, self.target, self._symbols)
         self._derived: list[Dim] = []
         self._outputs = [[b.name, b.type.dtype, [self._size(size) for size in b.type.shape]] for b in self.program.outputs]
-        _write_shapes(emitted, self._symbols, self._derived, self._equalities)
+        write_shapes(emitted, self._symbols, self._derived, self._equalities)
         return emitted
 
     @property
@@ -115,6 +121,8 @@ class NativeProgram:
             return None
 
     def _make(self) -> Bundle:
+        from .units import compile_units
+
         emitted = self.emitted
         objects = compile_units(emitted.module, self.target, default_cache())
         constants: list[bytes] = []
@@ -192,20 +200,3 @@ def _input_specs(compilation: Compilation) -> tuple[tuple[ArraySpec, ...], list[
             shape.append(own)
         specs.append(ArraySpec(name, numpy_dtype(type.dtype), tuple(shape)))
     return tuple(specs), list(names), equalities
-
-
-def _write_shapes(emitted: Emitted, symbols: Sequence[str], derived: Sequence[Dim], equalities: Sequence[tuple[Dim, Dim, str]]) -> None:
-    """`shapes` checks the equalities and computes the sizes of outputs that are no plain symbols."""
-    if not derived and not equalities:
-        return
-    f = emitted.module.function("shapes", [("sizes", PTR), ("derived", PTR)], I64)
-    index = size_emitter(f, f.parameters[0], symbols).index
-    for position, (left, right, _) in enumerate(equalities):
-        broken, good = f.fresh("broken"), f.fresh("good")
-        f.branch_if(f.compare("ne", index(left), index(right)), broken, good)
-        f.label(broken)
-        f.ret(I64.const(BROKEN_EQUALITY + position))
-        f.label(good)
-    for position, size in enumerate(derived):
-        f.store(index(size), f.offset(f.parameters[1], I64.const(position), "i64"))
-    f.ret(I64.const(0))

@@ -53,9 +53,7 @@ def nll_loss(input: Tensor, target: Tensor, weight: Any = None, *, ignore_index:
     return _finish(losses if scale is None else losses * scale, target, scale, reduction)
 
 
-def binary_cross_entropy_with_logits(
-    input: Tensor, target: Tensor, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None
-) -> Tensor:
+def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Any = None, *, reduction: str = "mean", pos_weight: Any = None) -> Tensor:
     """-(p t log σ(x) + (1 - t) log(1 - σ(x))) for logits x and targets t in [0, 1], in the stable form, reduced.
 
     `weight` scales every loss and `pos_weight`, p above, those of positive targets; both broadcast.
@@ -153,9 +151,7 @@ class CrossEntropyLoss(Loss):
         self.label_smoothing = label_smoothing
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        return cross_entropy(
-            input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction, label_smoothing=self.label_smoothing
-        )
+        return cross_entropy(input, target, self.weight, ignore_index=self.ignore_index, reduction=self.reduction, label_smoothing=self.label_smoothing)
 
 
 class NLLLoss(Loss):

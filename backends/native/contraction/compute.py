@@ -61,7 +61,7 @@ class _Compute:
         self.group = schedule.group(shape).value
         self.width = schedule.task_columns(shape).value
         self.dots = self._flag(schedule.uses_dots(shape))
-        self.sources = Sources(f, schedule, parts, shape, self._flag(schedule.packs_b(shape)))
+        self.sources = Sources(f, schedule, parts, shape, self._flag(schedule.packs_a(shape)), self._flag(schedule.packs_b(shape)))
         self.kernels = MicroKernels(f, schedule, parts.m)
         self.epilogue: Epilogue = Store(parts.epilogue.direct, schedule.scalar) if parts.epilogue.direct else parts.epilogue
         self.tile_size = schedule.sums_per_tile

@@ -26,7 +26,7 @@ def emit_contraction(module: Module, schedule: Schedule, name: str, prepare: Pre
     Each is `void (ptr args, i64 begin, i64 end)`; the numbers of tasks and the bytes of scratch are those of `plan`.
     """
     return Contraction(
-        pack_a(module, schedule, f"{name}_pack_a", prepare) if schedule.packs_a else None,
+        pack_a(module, schedule, f"{name}_pack_a", prepare) if schedule.may_pack_a else None,
         pack_b(module, schedule, f"{name}_pack_b", prepare) if schedule.may_pack_b else None,
         compute(module, schedule, f"{name}_compute", prepare),
     )

@@ -13,6 +13,8 @@ from .tile import Tile, TileTable, table_for
 
 SHORT_K = 128  # below, adding up the lanes of a dot product costs as much as the product, and writing the output more
 SHORT_ROW = 768  # elements of a row of B; a longer one puts every k on a page of its own
+PAGE = 4096  # bytes; addresses that far apart share a set of the first-level cache
+MANY = 128  # rows and columns that repay a copy of A
 NARROW = 4  # columns of an output that is computed transposed
 
 
@@ -75,8 +77,12 @@ class Schedule:
         return self.b.is_direct and self.b.contiguous == "mn"
 
     @property
-    def packs_a(self) -> bool:
-        return not self.a.is_direct
+    def may_pack_a(self) -> bool:
+        """Whether known sizes leave a chance that A is packed."""
+        m, n, k = self.known.m, self.known.n, self.known.k
+        if self.a.is_direct and self.a.contiguous != "k":
+            return False
+        return m is None or n is None or k is None or self.packs_a(Shape(1, m, n, k)) > 0
 
     @property
     def may_pack_b(self) -> bool:
@@ -109,6 +115,16 @@ class Schedule:
 
     def uses_dots(self, s: Shape[Q]) -> Q:
         return self._at_most(s.m, s.k, SHORT_K, self.dot_rows) if self.has_dots else 0 * s.m
+
+    def packs_a(self, s: Shape[Q]) -> Q:
+        """An expression always; a matrix whose rows would meet in the same sets of the first-level cache where many panels read it."""
+        if not self.a.is_direct:
+            return choose(0 * s.m, 0, 1)
+        if self.a.contiguous != "k":
+            return 0 * s.m
+        row = PAGE * 8 // self.scalar.bits
+        collides = at_most(s.k - s.k // row * row, 0)
+        return collides * (1 - at_most(s.m, MANY - 1)) * (1 - at_most(s.n, MANY - 1))
 
     def packs_b(self, s: Shape[Q]) -> Q:
         if self.reads_b_in_place:
@@ -172,7 +188,7 @@ class Schedule:
 
     def pack_a_tasks(self, s: Shape[Q]) -> Q:
         rows, _ = self.packed_a_extents(s)
-        return rows * (s.batch if self.a.batched else 1) if self.packs_a else 0 * s.m
+        return self.packs_a(s) * rows * (s.batch if self.a.batched else 1)
 
     def packed_a_bytes(self, s: Shape[Q]) -> Q:
         _, extent = self.packed_a_extents(s)

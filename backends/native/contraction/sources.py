@@ -14,12 +14,13 @@ from .schedule import Schedule
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Addresses of both operands in the kernel function `f`; `packs_b` (i1) tells whether the sizes are such that B was packed."""
+    """Addresses of both operands in the kernel function `f`; `packs_a` and `packs_b` (i1) tell what was packed."""
 
     f: Function
     schedule: Schedule
     parts: Parts
     shape: Shape[Emitted]
+    packs_a: Value
     packs_b: Value
 
     @property
@@ -28,19 +29,25 @@ class Sources:
 
     def left(self, batch: Value, row: Value, first: Value) -> tuple[Value, Value, Value]:
         """Pointer, row stride and k stride of A from `row` and k = `first` on."""
-        f, schedule, one = self.f, self.schedule, I64.const(1)
-        if not schedule.packs_a:
-            assert self.parts.a.direct
-            direct = self.parts.a.direct
-            start, row_stride, k_stride = row_address(f, direct, self.scalar, batch, row), direct.row_stride, direct.column_stride
-        else:
-            assert self.parts.packed_a
-            rows, extent = schedule.packed_a_extents(self.shape)
-            leading = schedule.leading_dimension(extent).value
-            row_stride, k_stride = (one, leading) if schedule.a.contiguous == "mn" else (leading, one)
-            batch = batch if schedule.a.batched else I64.const(0)
-            start = f.offset(self.parts.packed_a, f.add(f.mul(batch, f.mul(rows.value, leading)), f.mul(row, row_stride)), self.scalar)
+        f, direct = self.f, self.parts.a.direct
+        start, row_stride, k_stride = Value("null", PTR), I64.const(0), I64.const(0)
+        if self.packs_a.text != "false":
+            start, row_stride, k_stride = self._packed_rows(batch, row)
+        if direct:
+            in_place = row_address(f, direct, self.scalar, batch, row)
+            start = f.select(self.packs_a, start, in_place)
+            row_stride, k_stride = f.select(self.packs_a, row_stride, direct.row_stride), f.select(self.packs_a, k_stride, direct.column_stride)
         return f.offset(start, f.mul(first, k_stride), self.scalar), row_stride, k_stride
+
+    def _packed_rows(self, batch: Value, row: Value) -> tuple[Value, Value, Value]:
+        f, schedule, one = self.f, self.schedule, I64.const(1)
+        assert self.parts.packed_a
+        rows, extent = schedule.packed_a_extents(self.shape)
+        leading = schedule.leading_dimension(extent).value
+        row_stride, k_stride = (one, leading) if schedule.a.contiguous == "mn" else (leading, one)
+        batch = batch if schedule.a.batched else I64.const(0)
+        place = f.add(f.mul(batch, f.mul(rows.value, leading)), f.mul(row, row_stride))
+        return f.offset(self.parts.packed_a, place, self.scalar), row_stride, k_stride
 
     def right(self, batch: Value, column: Value, first: Value) -> tuple[Value, Value]:
         """Pointer and k stride of B from `column` and k = `first` on, packed or in place."""

@@ -16,10 +16,10 @@ import numpy as np
 from graphdl.backends.native.llvm import Module
 from graphdl.backends.native.runtime import layout
 from graphdl.backends.native.runtime.cache import cached_object
-from graphdl.backends.native.runtime.checked import Array, CheckedCall, exchange_in_python
+from graphdl.backends.native.runtime.checked import CheckedCall, exchange_in_python
 from graphdl.backends.native.runtime.jit import load_object
 from graphdl.backends.native.runtime.layout import Field
-from graphdl.backends.native.runtime.signature import ArraySpec, Derived, Signature
+from graphdl.backends.native.runtime.signature import Array, ArraySpec, Derived, Signature
 from graphdl.backends.native.runtime.stub import emit_stub
 from graphdl.backends.native.target import host
 from graphdl.errors import BackendError

@@ -1,6 +1,6 @@
 """Calling a program with every check in Python: the reference for the native stub, and what runs whenever the stub declines.
 
-It takes keywords, scalars, lists, strided and byte-swapped arrays, and says precisely what is wrong with a wrong call.
+What it may be called with, and what it says of a wrong call, is the signature's `gather`.
 """
 
 from __future__ import annotations
@@ -8,20 +8,18 @@ from __future__ import annotations
 import ctypes
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from graphdl.backends.native.runtime.signature import ArraySpec, Signature, describe
-from graphdl.errors import CallError, ShapeError
+from graphdl.backends.native.runtime.signature import Array, Signature
 
 _ENTRY = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
 _SHAPES = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)
 _ARENA_BYTES = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
 _ALIGNMENT = 64
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Exchange = Callable[[int, int], int]
 _lock = threading.Lock()
 
@@ -70,7 +68,7 @@ def allocate(size: int) -> tuple[Array, int]:
 
 
 class CheckedCall:
-    """A program as a Python callable. Raises CallError, ShapeError, and whatever the signature's `failed` raises."""
+    """A program as a Python callable. Raises whatever the signature's `gather` and `failed` raise."""
 
     def __init__(self, signature: Signature, exchange: Exchange = exchange_in_python) -> None:
         self.signature = signature
@@ -83,8 +81,7 @@ class CheckedCall:
 
     def __call__(self, *args: object, **keywords: object) -> Any:
         signature = self.signature
-        values = bind(signature.inputs, args, keywords)
-        inputs = [_as_input(value, spec) for value, spec in zip(values, signature.inputs, strict=True)]
+        inputs = signature.gather(args, keywords)
         sizes = self._sizes(inputs)
         outputs = [np.empty(signature.output_shape(spec, sizes), spec.dtype) for spec in signature.outputs]
         status = self._run([*inputs, *outputs], sizes)
@@ -92,8 +89,9 @@ class CheckedCall:
             return signature.failed(status)
         return outputs[0] if signature.unpack and len(outputs) == 1 else tuple(outputs)
 
-    def _sizes(self, inputs: list[Array]) -> ctypes.Array[ctypes.c_int64]:
-        known = _match_sizes(self.signature.inputs, inputs)
+    def _sizes(self, inputs: Sequence[Array]) -> ctypes.Array[ctypes.c_int64]:
+        shapes = [(spec.shape, array.shape) for spec, array in zip(self.signature.inputs, inputs, strict=True)]
+        known = {size: found for declared, actual in shapes for size, found in zip(declared, actual, strict=True)}
         names = self.signature.size_names
         sizes = (ctypes.c_int64 * (len(names) + self.signature.derived))(*(known[name] for name in names))
         if self._shapes is not None:
@@ -118,54 +116,3 @@ class CheckedCall:
         finally:
             if claimed:
                 self.arena.release()
-
-
-def bind(specs: tuple[ArraySpec, ...], args: tuple[object, ...], keywords: dict[str, object]) -> list[object]:
-    """The inputs in order. Raises CallError for missing, repeated and unknown ones."""
-    names = [spec.name for spec in specs]
-    if len(args) > len(specs):
-        raise CallError(f"the program takes {len(specs)} inputs ({', '.join(names)}), {len(args)} were given")
-    bound = dict(zip(names, args, strict=False))
-    for name in keywords:
-        if name not in names:
-            raise CallError(f"the program has no input `{name}`; it has {', '.join(f'`{known}`' for known in names) or 'none'}")
-        if name in bound:
-            raise CallError(f"the input `{name}` is given twice")
-    bound.update(keywords)
-    missing = [f"`{spec.name}`: {describe(spec)}" for spec in specs if spec.name not in bound]
-    if missing:
-        raise CallError(f"missing inputs: {', '.join(missing)}")
-    return [bound[name] for name in names]
-
-
-def _as_input(value: object, spec: ArraySpec) -> Array:
-    """A C-contiguous, aligned array of the input's dtype and rank; copied only if it has to be. Arrays are never cast."""
-    if type(value) is np.ndarray and value.dtype == spec.dtype and value.ndim == len(spec.shape) and value.flags.carray:
-        return value
-    try:
-        array = np.asarray(value)
-    except Exception as error:
-        raise CallError(f"the input `{spec.name}` cannot be read as an array: {error}") from error
-    casting: Any = "equiv" if isinstance(value, np.ndarray) else "same_kind"
-    if not np.can_cast(array.dtype, spec.dtype, casting):
-        hint = f"; convert it with .astype({str(spec.dtype)!r})" if isinstance(value, np.ndarray) else ""
-        raise CallError(f"the input `{spec.name}` is {describe(spec)}, but the array given is {array.dtype}{list(array.shape)}{hint}")
-    if array.ndim != len(spec.shape):
-        message = f"the input `{spec.name}` is {describe(spec)}, of rank {len(spec.shape)}, but the array given has rank {array.ndim}: "
-        raise ShapeError(f"{message}{array.dtype}{list(array.shape)}")
-    return np.require(array, dtype=spec.dtype, requirements=["C", "A"])
-
-
-def _match_sizes(specs: tuple[ArraySpec, ...], arrays: list[Array]) -> dict[str, int]:
-    known: dict[str, int] = {}
-    bound_by: dict[str, str] = {}
-    for spec, array in zip(specs, arrays, strict=True):
-        for axis, (size, found) in enumerate(zip(spec.shape, array.shape, strict=True)):
-            expected = known.setdefault(size, found) if isinstance(size, str) else size
-            if expected != found:
-                because = f" because `{bound_by[size]}` has it so" if isinstance(size, str) else ""
-                wanted = f"{size} = {expected}" if isinstance(size, str) else f"{expected}"
-                raise ShapeError(f"axis {axis} of the input `{spec.name}` ({describe(spec, known)}) must be {wanted}{because}, but it is {found}")
-            if isinstance(size, str):
-                bound_by.setdefault(size, spec.name)
-    return known

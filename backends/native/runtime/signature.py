@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
 from graphdl.errors import BackendError
+
+Array = np.ndarray[Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,14 @@ class Signature:
     `i64 (ptr sizes)`. `entry` and `shapes` return 0, or a status for which `failed` raises; addresses of 0 mean no such function.
 
     An `exclusive` program writes its parameters: one call at a time. `release_gil` lets other Python threads run meanwhile.
+    `gather` makes arrays that fit of what a call was given, by position and by name, or says what is wrong with it.
     With `unpack`, the result of a single output is that array and not a tuple of one. `owners` are kept alive.
     """
 
     entry: int
     inputs: tuple[ArraySpec, ...]
     outputs: tuple[ArraySpec, ...]
+    gather: Callable[[tuple[object, ...], dict[str, object]], Sequence[Array]]
     static: tuple[int, ...] = ()
     shapes: int = 0
     arena_bytes: int = 0
@@ -85,9 +89,3 @@ class Signature:
     def output_shape(self, spec: ArraySpec, sizes: Sequence[int] | ctypes.Array[ctypes.c_int64]) -> tuple[int, ...]:
         """The shape of an output, given the filled table of sizes."""
         return tuple(size if isinstance(size, int) else sizes[self.size_slot(size)] for size in spec.shape)
-
-
-def describe(spec: ArraySpec, known: Mapping[str, int] | None = None) -> str:
-    """`float32[N=3, 4]`, with the values of the sizes that are `known`."""
-    sizes = [f"{size}={known[size]}" if known and isinstance(size, str) and size in known else str(size) for size in spec.shape]
-    return f"{spec.dtype}[{', '.join(sizes)}]"
