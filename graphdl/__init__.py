@@ -9,12 +9,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from . import errors, ops
-from .calculus import explain, grad, hessian, hvp, jacobian, jvp, vjp
+from .calculus import checkpoint, explain, grad, hessian, hvp, jacobian, jvp, vjp
 from .compiler import Executable, compile
 from .ir import Graph, Tensor
 from .ir.node import FUNCTIONS
 from .ops.source import parameter, placeholder
 from .version import __version__
+
+__all__ = [
+    "Executable", "Graph", "Tensor", "__version__", "checkpoint", "compile", "errors", "explain", "grad", "hessian", "hvp", "jacobian", "jvp", "ops",
+    "parameter", "placeholder", "vjp",
+]  # fmt: skip
 
 if TYPE_CHECKING:
     from . import nn, optim, random

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from .errors import TypeRuleError
 from .ir import Tensor, as_tensor
 from .ir.node import FUNCTIONS
@@ -19,9 +21,21 @@ from .types import as_shape, dtype_name
 _DIGITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
 
 
+class _Initial:
+    """The stream from which parameters get their initial values."""
+
+    generator = np.random.Generator(np.random.Philox(0))
+
+
 def seed(number: int) -> None:
-    """Start the default state again: seed `number`, step 0. Stream numbers go on."""
+    """Start again with `number`: the default state at step 0 (stream numbers go on), and the initial values of parameters."""
     default_state().seed(number)
+    _Initial.generator = np.random.Generator(np.random.Philox(number))
+
+
+def initial_values() -> np.random.Generator:
+    """The generator of parameters' initial values: the same seed and order of declaration give the same values."""
+    return _Initial.generator
 
 
 def bits(shape: Any, state: RandomState | None = None) -> Tensor:

@@ -23,8 +23,11 @@ graphdl.ir
 graphdl.kernel
 -
 graphdl.op
+graphdl.evaluation
 -
-graphdl.ops graphdl.composites
+graphdl.ops graphdl.random graphdl.composites
+-
+graphdl.signature graphdl.program
 -
 graphdl.calculus
 graphdl.rewrite
@@ -37,7 +40,7 @@ graphdl.backends
 -
 graphdl.compiler
 -
-graphdl.nn graphdl.optim graphdl.train graphdl.io graphdl.inspect graphdl.random graphdl.data
+graphdl.nn graphdl.optim graphdl.train graphdl.io graphdl.inspect graphdl.data
 -
 graphdl
 -

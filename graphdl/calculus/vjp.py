@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import overload
 
 from ..errors import GradientError
 from ..ir import Node, Tensor, as_tensor, derived
@@ -12,6 +13,10 @@ from ..ops.source import full
 from ..types import is_floating
 
 
+@overload
+def grad(output: Tensor, wrt: Tensor) -> Tensor: ...
+@overload
+def grad(output: Tensor, wrt: Iterable[Tensor]) -> list[Tensor]: ...
 def grad(output: Tensor, wrt: Tensor | Iterable[Tensor]) -> list[Tensor] | Tensor:
     """The gradient of a scalar `output` by each of `wrt`: tensors of the same shapes, more graph.
 

@@ -15,6 +15,7 @@ from ..kernel.program import Kernel, Program, Step, Store, read_buffers
 from ..program import CompiledGraph
 from ..sizes import Dim, as_size
 from ..types import TensorType
+from .update import Update
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,12 @@ class Lowering:
     def lower(self) -> Program:
         graph = self.compiled.graph
         for tensor in graph.inputs:
-            self.program.inputs.append(self._place(tensor, str(tensor.name), "input"))
+            self.program.inputs.append(self.place(tensor, str(tensor.name), "input"))
         for node in graph.nodes:
             self._lower_node(node)
         for k, tensor in enumerate(self.compiled.results):
             self._output(k, tensor)
-        self._update()
+        Update(self).write()
         return self.program
 
     # -- for ops ------------------------------------------------------------------------------------------------
@@ -122,9 +123,9 @@ class Lowering:
         if op.is_input:
             return
         if op.is_parameter:
-            self.program.parameters.append(self._place(node.output, str(node.output.name), "parameter"))
+            self.program.parameters.append(self.place(node.output, str(node.output.name), "parameter"))
         elif not node.operands and hasattr(op, "state"):
-            self.program.constants.append(self._place(node.output, self._name("c"), "constant"))
+            self.program.constants.append(self.place(node.output, self._name("c"), "constant"))
         elif op.is_view:
             source = self.buffers[node.operands[0]]
             self.buffers[node.output] = Buffer(source.name, node.output.type, source.kind, base=source)
@@ -164,60 +165,18 @@ class Lowering:
         output = Buffer(f"out{position}", tensor.type, "output")
         self.program.outputs.append(output)
         if buffer.kind == "temporary" and buffer.storage in self.program.temporaries:
-            self._become(buffer.storage, output)
+            self.become(buffer.storage, output)
         else:
             self.copy(buffer, output, [tensor.node])
 
-    def _become(self, storage: Buffer, target: Buffer) -> None:
+    def become(self, storage: Buffer, target: Buffer) -> None:
         """Let what was a temporary live in `target` from the start."""
         self.program.temporaries.remove(storage)
         storage.kind = target.kind
         storage.name = target.name
         storage.base = target
 
-    def _update(self) -> None:
-        """New values of parameters: in place where nothing reads the old value at another place or later, else by a copy."""
-        pending = []
-        for parameter, value in zip(self.compiled.updated, self.compiled.new_values, strict=True):
-            target = self.buffers.get(parameter)
-            if target is None:
-                target = self._place(parameter, str(parameter.name), "parameter")
-                self.program.parameters.append(target)
-            source = self.buffers[value]
-            if source.storage is target.storage:
-                continue
-            if source.kind == "temporary" and source.storage in self.program.temporaries and self._can_replace(source.storage, target.storage):
-                self._become(source.storage, target)
-            else:
-                pending.append((source, target, value))
-        self._copy_late(pending)
-
-    def _copy_late(self, pending: Sequence[tuple[Buffer, Buffer, Tensor]]) -> None:
-        """Copies at the end. A source that is itself an updated parameter is saved first: updates happen at once."""
-        targets = {target.storage for _, target, _ in pending}
-        saved = []
-        for source, target, value in pending:
-            if source.storage in targets or source.kind == "parameter":
-                kept = self.temporary(source.type)
-                self.copy(source, kept, [value.node])
-                source = kept
-            saved.append((source, target, value))
-        for source, target, value in saved:
-            self.copy(source, target, [value.node])
-
-    def _can_replace(self, new: Buffer, old: Buffer) -> bool:
-        """Whether the one kernel that writes `new` may write over `old`: it reads `old` only at the element it writes,
-        and nothing after it reads `old`."""
-        steps = self.program.steps
-        writer = next(k for k, step in enumerate(steps) if any(buffer.storage is new for buffer in step.written))
-        if sum(any(buffer.storage is new for buffer in step.written) for step in steps) != 1:
-            return False
-        if any(old in read_buffers(step) or any(b.storage is old for b in step.written) for step in steps[writer + 1 :]):
-            return False
-        step = steps[writer]
-        return isinstance(step, Kernel) and reads_only_in_place(step, new, old)
-
-    def _place(self, tensor: Tensor, name: str, kind: str) -> Buffer:
+    def place(self, tensor: Tensor, name: str, kind: str) -> Buffer:
         buffer = Buffer(name, tensor.type, kind, source=tensor)
         self.buffers[tensor] = buffer
         return buffer
@@ -232,17 +191,6 @@ class Lowering:
     def _name(self, stem: str) -> str:
         self._names += 1
         return f"{stem}{self._names}"
-
-
-def reads_only_in_place(kernel: Kernel, new: Buffer, old: Buffer) -> bool:
-    """Whether every read of `old` is at the index where `new` is written, outside of any reduction."""
-    store = next(store for store in kernel.stores if store.buffer.storage is new)
-    for x in walk(*kernel.values):
-        if isinstance(x, Load) and x.buffer.storage is old and (x.index != store.index or x.buffer.type.shape != store.buffer.type.shape):
-            return False
-        if x.operands and hasattr(x, "reduced") and any(isinstance(y, Load) and y.buffer.storage is old for y in walk(x)):
-            return False
-    return True
 
 
 def lower_graph(compiled: CompiledGraph) -> Program:

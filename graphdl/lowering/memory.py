@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ..kernel.expression import Buffer
 from ..kernel.program import Kernel, Program, Step, read_buffers
 from ..sizes import Dim, ceildiv, is_nonnegative, maximum
-from .lower import reads_only_in_place
+from .update import reads_only_in_place
 
 ALIGNMENT = 64
 

@@ -14,33 +14,27 @@ import numpy as np
 from ..errors import ShapeError
 from ..ir import Tensor
 from ..ops.source import parameter
+from ..random import initial_values
 from ..types import dtype_name, numpy_dtype
 
 Array = np.ndarray[Any, Any]
-_stream = np.random.Generator(np.random.Philox(0))
-
-
-def seed(number: int) -> None:
-    """Start the stream of initial values again: what is declared from here on depends only on `number` and the order."""
-    global _stream  # noqa: PLW0603
-    _stream = np.random.Generator(np.random.Philox(number))
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Numbers spread evenly over [a, b)."""
-    return _fill(tensor, a + (b - a) * _stream.random(tensor.value.shape))
+    return _fill(tensor, a + (b - a) * initial_values().random(tensor.value.shape))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Numbers of the normal distribution."""
-    return _fill(tensor, mean + std * _stream.standard_normal(tensor.value.shape))
+    return _fill(tensor, mean + std * initial_values().standard_normal(tensor.value.shape))
 
 
 def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> Tensor:
     """Numbers of the normal distribution, drawn again until they lie in [a, b]."""
-    drawn = mean + std * _stream.standard_normal(tensor.value.shape)
+    drawn = mean + std * initial_values().standard_normal(tensor.value.shape)
     while (outside := (drawn < a) | (drawn > b)).any():
-        drawn[outside] = mean + std * _stream.standard_normal(int(outside.sum()))
+        drawn[outside] = mean + std * initial_values().standard_normal(int(outside.sum()))
     return _fill(tensor, drawn)
 
 
@@ -89,7 +83,7 @@ def kaiming_normal_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlin
 def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """A matrix with orthonormal rows or columns, whichever are fewer, times `gain`. Saxe, McClelland, Ganguli 2013."""
     rows, columns = _matrix(tensor)
-    tall = _stream.standard_normal((max(rows, columns), min(rows, columns)))
+    tall = initial_values().standard_normal((max(rows, columns), min(rows, columns)))
     q, r = np.linalg.qr(tall)
     q = q * np.sign(np.diag(r))  # the sign makes the distribution uniform
     return _fill(tensor, (gain * (q if rows >= columns else q.T)).reshape(tensor.value.shape))

@@ -33,6 +33,7 @@ class Elementwise(Op):
     arity: ClassVar[int] = 1
     kinds: ClassVar[str] = "f"  # NumPy's kind letters that operands may have: f, iu, b
     linear: ClassVar[bool] = False
+    commutative: ClassVar[bool] = False
 
     def expression(self, *x: Expr) -> Expr:
         """The op as a scalar expression of its operands."""

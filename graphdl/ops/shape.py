@@ -66,8 +66,11 @@ class BroadcastTo(Linear):
 
     def canonical(self, *operands: Tensor) -> Tensor | None:
         (x,) = operands
-        if isinstance(x.node.op, BroadcastTo):
-            return broadcast_to(x.node.operands[0], self.shape)
+        if x.shape == self.shape:
+            return x
+        below = x.node.operands[0] if isinstance(x.node.op, BroadcastTo | Reshape) else None
+        if below is not None and (isinstance(x.node.op, BroadcastTo) or aligned(below.shape, len(self.shape)) == aligned(x.shape, len(self.shape))):
+            return broadcast_to(below, self.shape)
         return Full(x.node.op.value, x.dtype, self.shape)() if isinstance(x.node.op, Full) else None
 
     def formula(self, node: Node, *operands: Formula) -> Formula:
@@ -110,6 +113,8 @@ class Reshape(Linear):
             return x
         if isinstance(x.node.op, Reshape):
             return reshape(x.node.operands[0], self.shape)
+        if isinstance(x.node.op, BroadcastTo):
+            return reshaped_broadcast(x.node.operands[0], x.shape, self.shape)
         return Full(x.node.op.value, x.dtype, self.shape)() if isinstance(x.node.op, Full) else None
 
     def formula(self, node: Node, *operands: Formula) -> Formula:
@@ -155,6 +160,12 @@ class Transpose(Linear):
             return x
         if isinstance(x.node.op, Transpose):
             return transpose(x.node.operands[0], tuple(x.node.op.axes[k] for k in self.axes))
+        moved = [axis for axis in self.axes if x.shape[axis] != 1]
+        if moved == sorted(moved):
+            return reshape(x, tuple(x.shape[k] for k in self.axes))
+        if isinstance(x.node.op, BroadcastTo):
+            own = x.node.operands[0]
+            return broadcast_to(transpose(reshape(own, aligned(own.shape, x.ndim)), self.axes), tuple(x.shape[k] for k in self.axes))
         if isinstance(x.node.op, Full):
             return Full(x.node.op.value, x.dtype, tuple(x.shape[k] for k in self.axes))()
         return None
@@ -273,6 +284,30 @@ def _match(left: Shape, right: Shape) -> list[tuple[list[int], list[int]]]:
                 break
         groups.append((a, b))
     return groups
+
+
+def aligned(shape: Shape, rank: int) -> Shape | None:
+    """The shape with leading axes of size 1 up to `rank`, or without as many as are too many; None if others are too many."""
+    surplus = len(shape) - rank
+    if surplus <= 0:
+        return (1,) * -surplus + shape
+    return shape[surplus:] if all(size == 1 for size in shape[:surplus]) else None
+
+
+def reshaped_broadcast(x: Tensor, shape: Shape, to: Shape) -> Tensor | None:
+    """broadcast_to(x, shape) under the shape `to`, repeating a reshaped x; None where an axis that repeats is mixed with one that does not."""
+    if 0 in shape or 0 in to:
+        return None
+    own = aligned(x.shape, len(shape)) or ()
+    if any(mine not in (1, size) for mine, size in zip(own, shape, strict=True)):
+        return None
+    small: list[Dim] = []
+    for source, target in _match(shape, to):
+        kept = [own[k] for k in source if own[k] == shape[k] != 1]
+        if product(shape[k] for k in source) != product(to[k] for k in target) or (kept and len(kept) < sum(shape[k] != 1 for k in source)):
+            return None
+        small += [to[k] if kept else 1 for k in target]
+    return broadcast_to(reshape(x, tuple(small)), to)
 
 
 @function

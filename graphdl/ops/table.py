@@ -19,6 +19,7 @@ from ..op import Array, Sample, function, sample_array
 from .elementwise import Elementwise, align
 
 Notation = Callable[..., Formula] | None
+_COMMUTATIVE = frozenset("add multiply maximum minimum equal not_equal bitwise_and bitwise_or bitwise_xor".split())
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ def _define(
     row = row or public
     members = {
         "__doc__": document, "name": public, "function": row, "numpy": staticmethod(numpy), "kinds": kinds,
-        "notation": notation and staticmethod(notation), "arity": TABLE[row].arity, "__module__": __name__, **bounds,
+        "notation": notation and staticmethod(notation), "arity": TABLE[row].arity, "commutative": public in _COMMUTATIVE, "__module__": __name__, **bounds,
     }  # fmt: skip
     kind = dataclass(frozen=True)(type(public.title().replace("_", ""), (TableFunction,), members))
     _function(kind, public, document)

@@ -9,10 +9,11 @@ import numpy as np
 
 from ..ir import Node, Tensor, derived
 from ..op import REGISTRY
-from ..ops.source import Full, full_value
+from ..ops.source import full, full_value
 from ..types import TensorType, is_floating, numpy_dtype
 from .pattern import Apply, Bindings, Literal, Matcher, Pattern, match_operands, operand_matchers
 
+SMALLEST_NORMAL = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float32": 2.0**-126, "float64": 2.0**-1022}
 Build = Callable[[Bindings, Node], Tensor | None]
 
 
@@ -70,7 +71,7 @@ class RuleTable:
 def _build(pattern: Pattern, found: Bindings, type: TensorType) -> Tensor | None:
     """The tensor of a pattern; literals take their shape from `type`, and their dtype from what stands beside them."""
     if isinstance(pattern, Literal):
-        return _fill(pattern.value, type)
+        return full(type.shape, pattern.value, type.dtype)
     if not isinstance(pattern, Apply):
         return found[pattern]
     given = [None if isinstance(operand, Literal) else _build(operand, found, type) for operand in pattern.operands]
@@ -88,14 +89,7 @@ def _number(result: Tensor, operands: list[Tensor]) -> Tensor | None:
     """The value of an op on numbers, if it is one without overflow and underflow."""
     arrays = [np.asarray(full_value(tensor), numpy_dtype(tensor.dtype)) for tensor in operands]
     value = np.asarray(result.node.op.evaluate(*arrays))
-    if is_floating(result.dtype):
-        smallest = np.finfo(value.dtype).smallest_normal if result.dtype != "bfloat16" else np.finfo("float32").smallest_normal
-        lost = not np.isfinite(value) or (abs(value) < smallest and all(array != 0 for array in arrays))
-        if lost:
-            return None
-    return _fill(value.item(), result.type)
+    if is_floating(result.dtype) and (not np.isfinite(value) or (abs(value) < SMALLEST_NORMAL[result.dtype] and all(array != 0 for array in arrays))):
+        return None
+    return full(result.shape, value.item(), result.dtype)
 
-
-def _fill(value: float, type: TensorType) -> Tensor:
-    number = float(value) if is_floating(type.dtype) else bool(value) if type.dtype == "bool" else int(value)
-    return Full(number, type.dtype, type.shape)()

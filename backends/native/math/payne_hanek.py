@@ -78,9 +78,9 @@ def _scaled(f: Function, integer: Value, unit: float) -> Real:
 
 def _table(module: Module) -> Value:
     """The module's constant floor(2**TABLE_BITS / (2 pi)), little-endian."""
-    name = "@inverse_two_pi"
+    name = "inverse_two_pi"
     if name not in module.globals:
         number = (1 << (TABLE_BITS + 1300)) // (2 * pi_scaled(1300))
         text = "".join(f"\\{byte:02X}" for byte in number.to_bytes(TABLE_BYTES, "little"))
-        module.globals[name] = f'{name} = internal constant [{TABLE_BYTES} x i8] c"{text}"'
-    return Value(name, Type("ptr"))
+        module.globals[name] = f'@{name} = internal constant [{TABLE_BYTES} x i8] c"{text}"'
+    return Value(f"@{name}", Type("ptr"))

@@ -1,0 +1,108 @@
+"""New values of parameters at the end of a program.
+
+A value is computed straight into its parameter where nothing can tell the difference, else it is copied there last. As in the
+interpreter all updates happen at once, and none of them if an index read from data is out of range.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..ir import Tensor
+from ..kernel.expression import Buffer, Load, Reduce, walk
+from ..kernel.program import Kernel, read_buffers, reads_indices
+
+if TYPE_CHECKING:
+    from .lower import Lowering
+
+Copy = tuple[Buffer, Buffer, Tensor]
+
+
+class Update:
+    """The updates of one program under construction, whose steps so far compute all new values."""
+
+    def __init__(self, lowering: Lowering) -> None:
+        self.lowering = lowering
+        self.program = lowering.program
+        steps = self.program.steps
+        self.writers: dict[Buffer, list[int]] = {}
+        self.last_read: dict[Buffer, int] = {}
+        for position, step in enumerate(steps):
+            self.last_read.update(dict.fromkeys(read_buffers(step), position))
+            for buffer in step.written:
+                self.writers.setdefault(buffer.storage, []).append(position)
+        self.last_check = max((position for position, step in enumerate(steps) if reads_indices(step)), default=-1)
+        self.may_wait = [all(self.last_read.get(b.storage, -1) <= position for b in step.written) for position, step in enumerate(steps)]
+        self.early: set[int] = set()  # steps that write parameters, before all indices are checked
+
+    def write(self) -> None:
+        compiled = self.lowering.compiled
+        pending = [copy for pair in zip(compiled.updated, compiled.new_values, strict=True) for copy in self._replace(*pair)]
+        self._move_behind_checks()
+        self._copy(pending)
+
+    def _replace(self, parameter: Tensor, value: Tensor) -> list[Copy]:
+        """Let `value` be computed into `parameter`, or return the copy that is needed instead."""
+        target, source = self._parameter(parameter), self.lowering.buffers[value]
+        if source.storage is target.storage:
+            return []
+        if source.storage not in self.program.temporaries or not self._may_replace(source.storage, target.storage):
+            return [(source, target, value)]
+        self.lowering.become(source.storage, target)
+        return []
+
+    def _parameter(self, parameter: Tensor) -> Buffer:
+        known = self.lowering.buffers.get(parameter)
+        if known is not None:
+            return known
+        placed = self.lowering.place(parameter, str(parameter.name), "parameter")
+        self.program.parameters.append(placed)
+        return placed
+
+    def _may_replace(self, new: Buffer, old: Buffer) -> bool:
+        """Whether the only step that writes `new` may write over `old`: a kernel that reads `old` at most at the element it
+        writes, with nothing after it that reads `old`, and no index to check in it, or after it unless it may wait."""
+        (position, *others) = self.writers[new]
+        step = self.program.steps[position]
+        if others or self.last_read.get(old, -1) > position or old in self.writers:
+            return False
+        if not isinstance(step, Kernel) or reads_indices(step) or not reads_only_in_place(step, new, old):
+            return False
+        if position < self.last_check:
+            if not self.may_wait[position]:
+                return False
+            self.early.add(position)
+        return True
+
+    def _move_behind_checks(self) -> None:
+        """Steps that write parameters run only after the last index was found to be in range."""
+        steps, behind = self.program.steps, self.last_check + 1
+        first = [step for position, step in enumerate(steps[:behind]) if position not in self.early]
+        steps[:] = [*first, *(steps[position] for position in sorted(self.early)), *steps[behind:]]
+
+    def _copy(self, pending: Sequence[Copy]) -> None:
+        """Copies at the end. A source that is itself an updated parameter is saved first."""
+        targets = {target.storage for _, target, _ in pending}
+        saved = []
+        for source, target, value in pending:
+            if source.storage in targets or source.kind == "parameter":
+                kept = self.lowering.temporary(source.type)
+                self.lowering.copy(source, kept, [value.node])
+                source = kept
+            saved.append((source, target, value))
+        for source, target, value in saved:
+            self.lowering.copy(source, target, [value.node])
+
+
+def reads_only_in_place(kernel: Kernel, new: Buffer, old: Buffer) -> bool:
+    """Whether every read of `old` is at the index where `new` is written, by stores of the same axes, outside of any reduction."""
+    store = next(store for store in kernel.stores if store.buffer.storage is new)
+    for other in kernel.stores:
+        for x in walk(other.value):
+            if isinstance(x, Load) and x.buffer.storage is old:
+                if x.index != store.index or x.buffer.type.shape != store.buffer.type.shape or other.axes != store.axes:
+                    return False
+            elif isinstance(x, Reduce) and any(isinstance(y, Load) and y.buffer.storage is old for y in walk(x)):
+                return False
+    return True
