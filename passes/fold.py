@@ -71,11 +71,12 @@ def _array(node: Node, operands: tuple[Tensor, ...]) -> Sequence[Tensor] | None:
 
 def _is_worthwhile(node: Node, operands: tuple[Tensor, ...]) -> bool:
     """Whether all sizes are numbers and the program does not get much larger than it is."""
-    if any(isinstance(tensor.size, Size) for tensor in (node.output, *operands)) or any(_is_symbolic(x.node.op.value) for x in operands if isinstance(x.node.op, Full)):
+    sizes = [tensor.size for tensor in (node.output, *operands)]
+    known = [size for size in sizes if isinstance(size, int)]
+    if len(known) < len(sizes) or any(_is_symbolic(x.node.op.attributes.get("value")) for x in operands):
         return False
-    held = [x.size for x in operands if isinstance(x.node.op, Constant)]
-    sizes = [node.output.size, *(x.size for x in operands)]
-    return bool(max(sizes) <= LARGE and (not operands or node.output.size <= max([SMALL, *held])))
+    held = [size for size, x in zip(known[1:], operands, strict=True) if isinstance(x.node.op, Constant)]
+    return max(known) <= LARGE and (not operands or known[0] <= max([SMALL, *held]))
 
 
 def _is_symbolic(value: Any) -> bool:
@@ -103,4 +104,4 @@ def _uniform(array: Array) -> float | None:
 
 
 def _fill(value: float, type: TensorType) -> Tensor:
-    return full(type.shape, value, type.dtype)  # type: ignore[no-any-return]
+    return full(type.shape, value, type.dtype)

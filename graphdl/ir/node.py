@@ -244,9 +244,10 @@ def as_tensor(value: Any) -> Tensor:
     return value if isinstance(value, Tensor) else _apply("constant", value)
 
 
-def make_node(op: Any, operands: Sequence[Tensor] = ()) -> Node:
+def make_node(op: Any, operands: Sequence[Tensor] = (), like: Node | None = None) -> Node:
     """The node of `op` on `operands`: the existing one if there is an equal one, its provenance merged.
 
+    `like` is a node of the same op on operands of the same types: then the type rule need not run.
     Raises ShapeError or TypeRuleError from the op's type rule, with the op, the operands' types and their lines.
     """
     key = (op, *map(id, operands))
@@ -254,7 +255,7 @@ def make_node(op: Any, operands: Sequence[Tensor] = ()) -> Node:
     if known is not None:
         known.provenance.merge(current())
         return known
-    types, constraints = infer_types(op, operands)
+    types, constraints = infer_types(op, operands) if like is None else (tuple(tensor.type for tensor in like.outputs), like.constraints)
     node = Node(op, tuple(operands), types, constraints)
     _interned[key] = node
     return node

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from ..ir import Graph, Node, Tensor
-from ..kernel.expression import Axis, Buffer, Expr, Index, Load, fresh_axes, load, reporting, walk
-from ..kernel.program import Kernel, Program, Step, Store, read_buffers
+from ..kernel.expression import Axis, Buffer, Expr, Index, fresh_axes, load, reporting
+from ..kernel.program import Kernel, Program, Step, Store
 from ..program import CompiledGraph
 from ..sizes import Dim, as_size
 from ..types import TensorType

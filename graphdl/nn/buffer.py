@@ -17,8 +17,8 @@ from ..types import dtype_name
 class BufferState(ParameterState):
     """The array behind a buffer. `assigned` is the tensor of its next value, if a step changes it."""
 
-    def __init__(self, array: np.ndarray[Any, Any], *, persistent: bool) -> None:
-        super().__init__(array)
+    def __init__(self, array: np.ndarray[Any, Any], name: str, *, persistent: bool) -> None:
+        super().__init__(array, name)
         self.persistent = persistent
         self.assigned: Tensor | None = None
 
@@ -26,7 +26,7 @@ class BufferState(ParameterState):
 def make_buffer(array: Any, name: str, persistent: bool = True) -> Tensor:
     """State that is not trained, initialised with a copy of `array` (or of a parameter's value)."""
     own = np.array(array.value if isinstance(array, Tensor) else array, order="C")
-    return Parameter(name, dtype_name(own.dtype), own.shape, BufferState(own, persistent=persistent))()
+    return Parameter(dtype_name(own.dtype), own.shape, BufferState(own, name, persistent=persistent))()
 
 
 def is_buffer(tensor: Tensor) -> bool:

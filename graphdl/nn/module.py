@@ -40,7 +40,7 @@ class Module:
 
     @contextmanager
     def _scope(self) -> Iterator[None]:
-        """Open the module's path, and tell it to the parameters, so that they can be named by it."""
+        """Open the module's path, which its own parameters belong to as well."""
         path, outer = self.path, _open.get()
         for tensor in (*self.parameters(recurse=False), *self.buffers(recurse=False)):
             tensor.node.provenance.modules.update([path] if path else [])
@@ -72,6 +72,8 @@ class Module:
         if child._parent is None or child._parent() is None:
             object.__setattr__(child, "_parent", weakref.ref(self))
             object.__setattr__(child, "_name", name)
+            for path, tensor in (*child.named_parameters(name), *child.named_buffers(name)):
+                tensor.node.op.state.name = path
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
         """Hold state that is not trained, such as running statistics, from a parameter, an array, or None.

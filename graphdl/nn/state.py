@@ -10,22 +10,16 @@ import numpy as np
 
 from ..errors import StateError
 from ..ir import Tensor
-from ..ops.random_bits import STATE_LABEL
 
 Array = np.ndarray[Any, Any]
 
 
 def parameter_names(parameters: Iterable[Tensor]) -> dict[Tensor, str]:
-    """A name for every parameter: the path of its module and its own name, such as `0.weight`.
-
-    Where several would have the same name, they are numbered in order: `weight`, `weight.2`.
-    """
+    """A name for every parameter: its own, such as `0.weight`; equal ones are numbered in order: `w`, `w.2`."""
     taken: Counter[str] = Counter()
     names: dict[Tensor, str] = {}
     for tensor in parameters:
-        shared = tensor.name == STATE_LABEL  # random state belongs to no module, whichever drew from it first
-        paths = [] if shared else sorted(tensor.node.provenance.modules)
-        name = ".".join([*paths[:1], tensor.name or "parameter"])
+        name = tensor.name or "parameter"
         taken[name] += 1
         names[tensor] = name if taken[name] == 1 else f"{name}.{taken[name]}"
     return names

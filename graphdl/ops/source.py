@@ -24,10 +24,14 @@ _identities = itertools.count()
 
 
 class ParameterState:
-    """The array behind a parameter. Programs use the memory where it lies, so writing copies into it."""
+    """The array behind a parameter, and its name, which modules extend by their paths.
 
-    def __init__(self, array: Array) -> None:
+    Programs use the memory where it lies, so writing copies into it.
+    """
+
+    def __init__(self, array: Array, name: str) -> None:
         self.array = array
+        self.name = name
 
     def read(self) -> Array:
         return self.array
@@ -97,16 +101,25 @@ class Parameter(Op):
 
     name: ClassVar[str] = "parameter"
     is_parameter: ClassVar[bool] = True
-    label: str
     dtype: str
     shape: Shape
     state: ParameterState = field(repr=False)
+
+    @property
+    def label(self) -> str:
+        """Its name, such as `0.weight`."""
+        return self.state.name
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        return {"label": self.label, "dtype": self.dtype, "shape": self.shape}
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> Parameter:
         if symbolic := [size for size in attributes["shape"] if not isinstance(size, int)]:
             raise ShapeError(f"a parameter holds an array, so its sizes are numbers, not {symbolic[0]}")
-        return cls(**attributes, state=ParameterState(np.zeros(attributes["shape"], numpy_dtype(attributes["dtype"]))))
+        label, dtype, shape = (attributes[name] for name in ("label", "dtype", "shape"))
+        return cls(dtype, shape, ParameterState(np.zeros(shape, numpy_dtype(dtype)), label))
 
     def infer(self, *operands: TensorType) -> TensorType:
         return TensorType(self.dtype, self.shape)
@@ -221,7 +234,7 @@ def placeholder(name: str, shape: Any = (), dtype: Any = "float32") -> Tensor:
 def parameter(array: Any, name: str = "parameter") -> Tensor:
     """State of a model, initialised with a copy of `array`; `.value` reads and sets it."""
     own = np.array(array, order="C")
-    return Parameter(name, dtype_name(own.dtype), own.shape, ParameterState(own))()
+    return Parameter(dtype_name(own.dtype), own.shape, ParameterState(own, name))()
 
 
 def make_constant(array: Array) -> Constant:

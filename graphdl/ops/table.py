@@ -19,7 +19,7 @@ from ..op import Array, Sample, function, sample_array
 from .elementwise import Elementwise, align
 
 Notation = Callable[..., Formula] | None
-_COMMUTATIVE = frozenset("add multiply maximum minimum equal not_equal bitwise_and bitwise_or bitwise_xor".split())
+_COMMUTATIVE = frozenset(["add", "multiply", "maximum", "minimum", "equal", "not_equal", "bitwise_and", "bitwise_or", "bitwise_xor"])
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
 from .fixpoint import rewrite
 from .pattern import Bindings, Literal, Number, Pattern, Variable, functions, numbers, variables
-from .rebuild import Rewriting, inherit, map_nodes, remake, replace
+from .rebuild import Rewriting, map_nodes, remake, replace
 from .rule import Rule, RuleTable
 
 __all__ = [
-    "Bindings", "Literal", "Number", "Pattern", "Rewriting", "Rule", "RuleTable", "Variable", "functions", "inherit", "map_nodes", "numbers", "remake", "replace",
-    "rewrite", "variables",
+    "Bindings", "Literal", "Number", "Pattern", "Rewriting", "Rule", "RuleTable", "Variable", "functions", "map_nodes", "numbers", "remake",
+    "replace", "rewrite", "variables",
 ]  # fmt: skip

@@ -19,7 +19,8 @@ def rewrite(graph: Graph, rewriting: Rewriting, rule: str) -> Graph:
     with derived(rule):
         sweep = _Sweep(rewriting, rule, STEPS_PER_NODE * (len(graph.nodes) + 1))
         for node in graph.nodes:
-            sweep.settle(node)
+            if node not in sweep.done:
+                sweep.settle(node, sweep.step(node))
     return with_outputs(graph, sweep.values)
 
 
@@ -34,9 +35,9 @@ class _Sweep:
         self.done: set[Node] = set()
         self.pending: dict[Node, Sequence[Tensor]] = {}
 
-    def settle(self, root: Node) -> None:
-        """Rewrite `root`, what it reads and what replaces it; with a stack, so any depth will do."""
-        stack = [root]
+    def settle(self, root: Node, before: list[Node]) -> None:
+        """Rewrite `root`, after what must be final `before` it; with a stack, so any depth will do."""
+        stack = [root, *before] if before else []
         while stack:
             node = stack[-1]
             if node in self.done:
@@ -46,10 +47,9 @@ class _Sweep:
             if found is not None:
                 self._finish(node, [self.values.get(tensor, tensor) for tensor in found])
                 continue
-            before = [operand.node for operand in node.operands if operand.node not in self.done]
-            stack += before or self._step(node)
+            stack += [operand.node for operand in node.operands if operand.node not in self.done] or self.step(node)
 
-    def _step(self, node: Node) -> list[Node]:
+    def step(self, node: Node) -> list[Node]:
         """Rewrite a node whose operands are final. Returns the nodes that must be final before it is."""
         values = self.values
         operands = tuple([values.get(operand, operand) for operand in node.operands])
@@ -57,7 +57,8 @@ class _Sweep:
         if found is None or not fits(node, found) or same(found, node.outputs):
             made = remake(node, operands)
             self.done.add(made)
-            self._finish(node, made.outputs)
+            if made is not node:
+                self._finish(node, made.outputs)
             return []
         self.steps -= 1
         if self.steps < 0:

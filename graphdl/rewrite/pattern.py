@@ -13,7 +13,7 @@ from typing import Any
 
 from ..ir import Tensor
 from ..op import REGISTRY
-from ..ops.source import full_value
+from ..ops.source import Full, full_value
 from ..types import is_floating, is_integer
 
 Bindings = dict["Pattern", Tensor]
@@ -87,7 +87,7 @@ class Literal(Pattern):
 
     def matches(self, tensor: Tensor) -> bool:
         value = full_value(tensor)
-        return value is not None and value == self.value and (value != 0 or not isinstance(value, float) or math.copysign(1, value) == math.copysign(1, self.value))
+        return value is not None and value == self.value and math.copysign(1, value) == math.copysign(1, self.value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,18 +124,27 @@ def _kind(dtype: str) -> str:
     return "f" if is_floating(dtype) else "i" if is_integer(dtype) else "b"
 
 
-def operand_matchers(pattern: Apply) -> Iterator[tuple[Matcher, ...]]:
-    """For every order of the operands in and below `pattern`: a matcher per operand."""
+def operand_matchers(pattern: Apply) -> Iterator[tuple[tuple[tuple[int, str], ...], tuple[Matcher, ...]]]:
+    """For every order of the operands in and below `pattern`: the ops that operands must be of, by position, and a matcher per operand."""
     orders = [pattern.operands]
     if getattr(REGISTRY[pattern.function], "commutative", False):
         orders.append(pattern.operands[::-1])
     for order in orders:
-        yield from itertools.product(*map(_matchers, order))
+        heads = tuple((k, head) for k, head in enumerate(map(_head, order)) if head)
+        for matchers in itertools.product(*map(_matchers, order)):
+            yield heads, matchers
+
+
+def _head(pattern: Pattern) -> str:
+    """The name of the op that a matching tensor comes from, or nothing."""
+    if isinstance(pattern, Apply):
+        return pattern.function
+    return Full.name if isinstance(pattern, Number | Literal) else ""
 
 
 def _matchers(pattern: Pattern) -> list[Matcher]:
     if isinstance(pattern, Apply):
-        return [_apply_matcher(pattern, matchers) for matchers in operand_matchers(pattern)]
+        return [_apply_matcher(pattern, matchers) for _, matchers in operand_matchers(pattern)]
     return [_variable_matcher(pattern) if isinstance(pattern, Variable) else _literal_matcher(pattern)]
 
 
@@ -153,12 +162,8 @@ def _apply_matcher(pattern: Apply, matchers: tuple[Matcher, ...]) -> Matcher:
 
 
 def match_operands(matchers: tuple[Matcher, ...], operands: tuple[Tensor, ...], found: Bindings) -> bool:
-    if len(matchers) != len(operands):
-        return False
-    for matcher, operand in zip(matchers, operands, strict=True):  # noqa: SIM110: this loop is what passes spend their time in
-        if not matcher(operand, found):
-            return False
-    return True
+    """Whether every operand matches; the tensors are entered in `found`."""
+    return len(matchers) == len(operands) and all(matcher(operand, found) for matcher, operand in zip(matchers, operands, strict=True))
 
 
 def _variable_matcher(pattern: Variable) -> Matcher:

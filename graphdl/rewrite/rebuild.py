@@ -38,7 +38,7 @@ def map_nodes(graph: Graph, fn: Rewriting, rule: str = "map") -> Graph:
     values: dict[Tensor, Tensor] = {}
     with derived(rule):
         for node in graph.nodes:
-            operands = tuple(values.get(operand, operand) for operand in node.operands)
+            operands = tuple([values.get(operand, operand) for operand in node.operands])
             found = fn(node, operands)
             if found is not None and fits(node, found):
                 record(node, found, values)
@@ -51,7 +51,8 @@ def remake(node: Node, operands: tuple[Tensor, ...]) -> Node:
     """The node's op on `operands`, with the node's provenance."""
     if same(operands, node.operands):
         return node
-    made = make_node(node.op, operands)
+    alike = all(new.type == old.type for new, old in zip(operands, node.operands, strict=True))
+    made = make_node(node.op, operands, like=node if alike else None)
     made.provenance.merge(node.provenance)
     return made
 

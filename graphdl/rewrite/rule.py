@@ -52,20 +52,29 @@ class RuleTable:
     """Rules by the name of the op at their root, with their matchers. The first row that matches is applied."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        self.rows: dict[str, list[tuple[Rule, tuple[Matcher, ...]]]] = {}
+        self.rows: dict[str, list[tuple[Rule, tuple[tuple[int, str], ...], tuple[Matcher, ...]]]] = {}
         for rule in rules:
             rows = self.rows.setdefault(rule.root.function, [])
-            rows += [(rule, matchers) for matchers in operand_matchers(rule.root)]
+            rows += [(rule, heads, matchers) for heads, matchers in operand_matchers(rule.root)]
 
     def apply(self, node: Node, operands: tuple[Tensor, ...]) -> tuple[Tensor] | None:
         """What the first fitting rule makes of the node's op on `operands`."""
-        for rule, matchers in self.rows.get(node.op.name, ()):
-            found: Bindings = {}
-            if match_operands(matchers, operands, found) and (rule.when is None or rule.when(found)):
-                result = rule.build(found, node)
+        rows = self.rows.get(node.op.name)
+        if rows is None:
+            return None
+        names = [operand.node.op.name for operand in operands]
+        for rule, heads, matchers in rows:
+            if all([names[k] == name for k, name in heads]):
+                result = _applied(rule, matchers, node, operands)
                 if result is not None:
                     return (result,)
         return None
+
+
+def _applied(rule: Rule, matchers: tuple[Matcher, ...], node: Node, operands: tuple[Tensor, ...]) -> Tensor | None:
+    found: Bindings = {}
+    matched = match_operands(matchers, operands, found) and (rule.when is None or rule.when(found))
+    return rule.build(found, node) if matched else None
 
 
 def _build(pattern: Pattern, found: Bindings, type: TensorType) -> Tensor | None:

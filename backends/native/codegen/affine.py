@@ -27,7 +27,6 @@ from graphdl.kernel.program import Kernel, Store
 from graphdl.sizes import Atom, Combined, Dim, SymbolAtom, as_size, atoms_of, divides, product, substitute, terms_of
 from graphdl.types import Shape
 
-
 LARGE = 16  # sizes and strides from here on are arguments of shared kernels; smaller ones are worth code of their own
 
 
@@ -129,10 +128,12 @@ def _replace_atoms(index: Dim, values: dict[Atom, Dim]) -> Dim:
 def flat_stores(stores: Sequence[Store]) -> tuple[Store, ...]:
     """The stores with one flat index for every access."""
     flattener = _Flattener()
-    return tuple(
-        Store(flattener.view(s.buffer), s.axes, (flat_offset(s.buffer.type.shape, tuple(flattener.index(part) for part in s.index)),), flattener.expression(s.value))
-        for s in stores
-    )
+
+    def flat(store: Store) -> Store:
+        offset = flat_offset(store.buffer.type.shape, tuple(flattener.index(part) for part in store.index))
+        return Store(flattener.view(store.buffer), store.axes, (offset,), flattener.expression(store.value))
+
+    return tuple(map(flat, stores))
 
 
 def flatten(kernel: Kernel) -> Flat:
@@ -157,7 +158,7 @@ def _without_units(flat: Flat) -> Flat:
     if not units:
         return flat
     kept = tuple(axis for axis in flat.axes if axis.size != 1)
-    return _rename(flat, {axis: 0 for axis in units}, kept, {axis: () for axis in units})
+    return _rename(flat, dict.fromkeys(units, 0), kept, dict.fromkeys(units, ()))
 
 
 def _split_axes(flat: Flat) -> Flat:
@@ -267,10 +268,7 @@ def _mergeable(index: Dim, first: Axis, second: Axis) -> bool:
 
 def _used_otherwise(root: Expr, first: Axis, second: Axis) -> bool:
     """Whether an index value or a reduction's extent names one of the axes."""
-    for x in walk(root):
-        if isinstance(x, IndexValue) and not axes_of(x.index).isdisjoint((first, second)):
-            return True
-    return False
+    return any(isinstance(x, IndexValue) and not axes_of(x.index).isdisjoint((first, second)) for x in walk(root))
 
 
 __all__ = ["Flat", "Shape", "flat_offset", "flatten", "linear_part", "rebuild", "strides_of"]

@@ -34,7 +34,9 @@ class Lanes:
 class Emitter:
     """Emits expressions into one function. `pointer` and `symbol` give buffers' addresses and the values of symbolic sizes."""
 
-    def __init__(self, f: Function, target: Target, pointer: Callable[[Buffer], Value], symbol: Callable[[str], Value], report: Callable[[Value, int], None]) -> None:
+    def __init__(
+        self, f: Function, target: Target, pointer: Callable[[Buffer], Value], symbol: Callable[[str], Value], report: Callable[[Value, int], None]
+    ) -> None:
         self.f = f
         self.target = target
         self.pointer = pointer
@@ -277,7 +279,8 @@ class Emitter:
         if axis in self.bound:
             return self.bound[axis]
         lanes = self.lanes
-        assert lanes is not None and lanes.axis == axis, f"axis {axis} is not open"
+        assert lanes is not None, f"axis {axis} is not open"
+        assert lanes.axis == axis, f"axis {axis} is not open"
         return self.f.add(self.f.splat(lanes.base, lanes.count), self.f.lanes_index(I64.with_lanes(lanes.count)))
 
     def _combined(self, atom: Atom, guard: Expr | None) -> Value:

@@ -20,6 +20,7 @@ from graphdl.types import is_floating
 from ..llvm import I64, Value
 from ..target import Target
 from .affine import Flat, linear_part
+from .emitter import Emitter
 from .function import KernelFunction
 from .reduction import contiguous_axis, unroll_of
 from .registers import itemsize
@@ -150,9 +151,7 @@ def _inside(kernel: KernelFunction, flat: Flat, schedule: NestSchedule, block: V
     """What one task does: stores of leading axes first, then the loops over the inner axes."""
     emitter = kernel.emitter
     depth = len(schedule.outer)
-    for store in flat.stores:
-        if len(store.axes) <= depth:
-            emitter.store(store.buffer, store.index[0], emitter.value(store.value), store.value.dtype)
+    store_all(emitter, [store for store in flat.stores if len(store.axes) <= depth])
     deeper = [store for store in flat.stores if len(store.axes) > depth]
     if deeper:
         _inner_loops(kernel, list(schedule.inner), deeper, schedule, block)
@@ -170,11 +169,14 @@ def _inner_loops(kernel: KernelFunction, axes: list[Axis], stores: list[Store], 
         begin = f.mul(block, I64.const(schedule.block))
         end = f.intrinsic("smin", I64, f.add(begin, I64.const(schedule.block)), end)
 
-    def body() -> None:
-        for store in stores:
-            emitter.store(store.buffer, store.index[0], emitter.value(store.value), store.value.dtype)
+    vector_loop(kernel, axis, begin, end, schedule.lanes, schedule.single, lambda: store_all(emitter, stores))
 
-    vector_loop(kernel, axis, begin, end, schedule.lanes, schedule.single, body)
+
+def store_all(emitter: Emitter, stores: Sequence[Store]) -> None:
+    """All values first: one of them may be written over what another one reads."""
+    values = [emitter.value(store.value) for store in stores]
+    for store, value in zip(stores, values, strict=True):
+        emitter.store(store.buffer, store.index[0], value, store.value.dtype)
 
 
 def vector_loop(kernel: KernelFunction, axis: Axis, begin: Value, end: Value, lanes: int, single: int, body: Callable[[], None]) -> None:
@@ -186,10 +188,7 @@ def vector_loop(kernel: KernelFunction, axis: Axis, begin: Value, end: Value, la
         return
     count = f.sub(end, begin) if (begin.text + end.text).count("%") else I64.const(int(end.text) - int(begin.text))
     known = None if count.text.startswith("%") else int(count.text)
-    if known is None:
-        whole = f.add(begin, f.sub(count, f.rem(count, I64.const(lanes))))
-    else:
-        whole = I64.const(int(begin.text) + known // lanes * lanes)
+    whole = f.add(begin, f.sub(count, f.rem(count, I64.const(lanes)))) if known is None else I64.const(int(begin.text) + known // lanes * lanes)
     if known is None or known >= lanes:
         with f.loop(begin, whole, lanes) as loop, emitter.vector(axis, loop.index, lanes, None):
             body()

@@ -18,6 +18,7 @@ from ..target import Target
 from .affine import Flat, linear_part
 from .emitter import Emitter
 from .function import Arguments, open_emitter
+from .nest import store_all
 from .registers import REGISTER
 
 
@@ -109,8 +110,7 @@ class _Finish:
         p, emitter = self.opened.product, self.opened.emitter
         with _fresh_scope(f), emitter.binding(p.batch, batch), emitter.binding(p.m, m), emitter.vector(p.n, n, value.type.lanes, mask):
             emitter.sums = {p.reduction.number: value}
-            for store in p.stores:
-                emitter.store(store.buffer, store.index[0], emitter.value(store.value), store.value.dtype)
+            store_all(emitter, p.stores)
             emitter.sums = {}
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-
 from graphdl.kernel.expression import Buffer
 from graphdl.kernel.program import Kernel, Program, Scatter, Step
 from graphdl.lowering.memory import Interval, Plan, intervals, plan

@@ -127,7 +127,7 @@ class _Vectorised(_Sequential):
         self.lanes = self.single * unroll_of(self.x.body)
         while isinstance(size, int) and self.lanes > self.single and size < 2 * self.lanes:
             self.lanes //= 2
-        if isinstance(size, int) and (size < 4 or size < self.single // 4) or self.single == 1:
+        if (isinstance(size, int) and (size < 4 or size < self.single // 4)) or self.single == 1:
             return _Sequential.run(self, combination.start(0))
         outer = [axis for axis in self.x.reduced if axis != self.axis]
         masked = emitter.target.has_masks
