@@ -6,10 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from graphdl.types import numpy_dtype
+
 Array = np.ndarray[Any, Any]
 
 # (relative, absolute), by what is compared.
 EXACT_SEMANTICS = {"float64": (1e-12, 1e-12), "float32": (2e-6, 2e-6), "float16": (2e-3, 2e-3), "bfloat16": (2e-2, 2e-2)}  # same formula, other order
+# Native code: products contracted to FMA, sums in another order, functions within a few ULP of NumPy's; 16-bit floats rounded at the end only.
+NATIVE = {"float64": (1e-12, 1e-12), "float32": (4e-6, 4e-6), "float16": (4e-3, 4e-3), "bfloat16": (3e-2, 3e-2)}
 FINITE_DIFFERENCES = (2e-6, 2e-7)  # float64, extrapolated once: the error is about step**4 and rounding / step
 DERIVATIVE_IDENTITY = (1e-9, 1e-10)  # two exact derivatives of one function in float64
 SYMBOLIC = (1e-9, 1e-10)  # a formula evaluated by sympy or mpmath against float64
@@ -24,3 +28,8 @@ def assert_close(actual: Any, expected: Any, tolerance: tuple[float, float] | No
         return
     relative, absolute = tolerance or EXACT_SEMANTICS[b.dtype.name]
     np.testing.assert_allclose(a.astype("float64"), b.astype("float64"), relative, absolute, err_msg=what)
+
+
+def in_range(x: Array, dtype: str) -> Array:
+    """The array in another dtype; numbers that an unsigned one does not have lose their sign."""
+    return (abs(x) if dtype.startswith("u") and x.dtype.kind == "i" else x).astype(numpy_dtype(dtype))

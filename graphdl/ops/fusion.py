@@ -23,7 +23,7 @@ class Fusion(Op):
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         return tuple(tensor.type for tensor in self.body.outputs)
 
-    def bind(self, sizes: Mapping[str, int]) -> _BoundFusion:
+    def bind(self, sizes: Mapping[str, int]) -> _BoundFusion:  # type: ignore[override]
         return _BoundFusion(self.body, sizes)
 
 

@@ -294,17 +294,24 @@ def aligned(shape: Shape, rank: int) -> Shape | None:
     return shape[surplus:] if all(size == 1 for size in shape[:surplus]) else None
 
 
+def matched_axes(left: Shape, right: Shape) -> list[tuple[list[int], list[int]]] | None:
+    """Groups of consecutive axes of two shapes over the same elements, with as many elements each; None where that cannot be told."""
+    if 0 in left or 0 in right:
+        return None
+    groups = _match(left, right)
+    return groups if all(product(left[k] for k in a) == product(right[k] for k in b) for a, b in groups) else None
+
+
 def reshaped_broadcast(x: Tensor, shape: Shape, to: Shape) -> Tensor | None:
     """broadcast_to(x, shape) under the shape `to`, repeating a reshaped x; None where an axis that repeats is mixed with one that does not."""
-    if 0 in shape or 0 in to:
-        return None
+    groups = matched_axes(shape, to)
     own = aligned(x.shape, len(shape)) or ()
-    if any(mine not in (1, size) for mine, size in zip(own, shape, strict=True)):
+    if groups is None or any(mine not in (1, size) for mine, size in zip(own, shape, strict=True)):
         return None
     small: list[Dim] = []
-    for source, target in _match(shape, to):
+    for source, target in groups:
         kept = [own[k] for k in source if own[k] == shape[k] != 1]
-        if product(shape[k] for k in source) != product(to[k] for k in target) or (kept and len(kept) < sum(shape[k] != 1 for k in source)):
+        if kept and len(kept) < sum(shape[k] != 1 for k in source):
             return None
         small += [to[k] if kept else 1 for k in target]
     return broadcast_to(reshape(x, tuple(small)), to)

@@ -64,7 +64,7 @@ class RuleTable:
             return None
         names = [operand.node.op.name for operand in operands]
         for rule, heads, matchers in rows:
-            if all([names[k] == name for k, name in heads]):
+            if all(names[k] == name for k, name in heads):
                 result = _applied(rule, matchers, node, operands)
                 if result is not None:
                     return (result,)
@@ -101,4 +101,3 @@ def _number(result: Tensor, operands: list[Tensor]) -> Tensor | None:
     if is_floating(result.dtype) and (not np.isfinite(value) or (abs(value) < SMALLEST_NORMAL[result.dtype] and all(array != 0 for array in arrays))):
         return None
     return full(result.shape, value.item(), result.dtype)
-
