@@ -17,8 +17,8 @@ from .ops.source import parameter, placeholder
 from .version import __version__
 
 __all__ = [
-    "Executable", "Graph", "Tensor", "__version__", "checkpoint", "compile", "errors", "explain", "grad", "hessian", "hvp", "jacobian", "jvp", "ops",
-    "parameter", "placeholder", "vjp",
+    "Executable", "Graph", "History", "Tensor", "Trainer", "__version__", "checkpoint", "compile", "errors", "explain", "grad", "hessian", "hvp",
+    "jacobian", "jvp", "load", "nn", "ops", "optim", "parameter", "placeholder", "random", "save", "vjp",
 ]  # fmt: skip
 
 if TYPE_CHECKING:

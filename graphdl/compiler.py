@@ -107,7 +107,7 @@ def usable_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _checked_updates(updates: dict[Tensor, Tensor]) -> dict[Tensor, Tensor]:
+def _checked_updates(updates: dict[Any, Any]) -> dict[Tensor, Tensor]:
     for parameter, value in updates.items():
         if not isinstance(parameter, Tensor) or not parameter.node.op.is_parameter:
             raise CompileError(f"updates: {describe(parameter)} is no parameter")

@@ -35,8 +35,8 @@ class Signature:
                 for size in tensor.shape:
                     unknown = symbols_of(size) - set(self.symbols)
                     if unknown:
-                        name = sorted(unknown)[0]
-                        raise CompileError(f"size {name} of {tensor!r} ({node.provenance.source}) is not a plain axis of any input: its value could not be known at a call")
+                        name = min(unknown)
+                        raise CompileError(f"size {name} of {tensor!r} ({node.provenance.source}) is no plain axis of any input: a call could not know it")
 
     def gather(self, arguments: Sequence[Any], named: Mapping[str, Any]) -> list[Array]:
         """One fitting C-contiguous array per input, from positional and named arguments.

@@ -189,6 +189,7 @@ def symbol(name: str) -> Size:
 
 
 def as_size(atom: Atom) -> Size:
+    """The polynomial that is one atom."""
     return Size((((atom,), 1),))
 
 
@@ -217,6 +218,7 @@ def _combine(left: tuple[tuple[Monomial, int], ...], right: tuple[tuple[Monomial
 
 
 def terms_of(size: Dim) -> tuple[tuple[Monomial, int], ...]:
+    """The terms of a size: (monomial, coefficient) pairs; none for 0."""
     return size.terms if isinstance(size, Size) else (((), size),) if size else ()
 
 
@@ -228,6 +230,7 @@ def atoms_of(size: Dim) -> Iterable[Atom]:
 
 
 def symbols_of(size: Dim) -> set[str]:
+    """The names of all symbols in a size."""
     return {atom.key for atom in atoms_of(size) if isinstance(atom, SymbolAtom)}
 
 
@@ -321,6 +324,7 @@ def mod(left: Dim, right: Dim) -> Dim:
 
 
 def minimum(left: Dim, right: Dim) -> Dim:
+    """The smaller of two sizes, decided now if signs of coefficients tell."""
     if isinstance(left, int) and isinstance(right, int):
         return min(left, right)
     if is_nonnegative(right - left):
@@ -331,6 +335,7 @@ def minimum(left: Dim, right: Dim) -> Dim:
 
 
 def maximum(left: Dim, right: Dim) -> Dim:
+    """The larger of two sizes, decided now if signs of coefficients tell."""
     if isinstance(left, int) and isinstance(right, int):
         return max(left, right)
     if is_nonnegative(left - right):
@@ -341,6 +346,7 @@ def maximum(left: Dim, right: Dim) -> Dim:
 
 
 def ceildiv(left: Dim, right: Dim) -> Dim:
+    """`left / right`, rounded up."""
     return floordiv(left + right - 1, right)
 
 
@@ -431,6 +437,7 @@ def evaluate(size: Dim, sizes: Mapping[str, int]) -> int:
 
 
 def product(sizes: Iterable[Dim]) -> Dim:
+    """The product of sizes; 1 of none."""
     total: Dim = 1
     for size in sizes:
         total = total * size
@@ -438,6 +445,7 @@ def product(sizes: Iterable[Dim]) -> Dim:
 
 
 def to_sympy(size: Dim) -> sympy.Expr:
+    """A size as a sympy expression over positive integer symbols."""
     import sympy
 
     total: Any = sympy.Integer(0)

@@ -57,7 +57,8 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     if name == "bfloat16":
         import ml_dtypes
 
-        return np.dtype(ml_dtypes.bfloat16)
+        found: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return found
     return np.dtype(name)
 
 
@@ -66,7 +67,7 @@ def dtype_name(dtype: Any) -> str:
     if isinstance(dtype, str) and dtype in DTYPES:
         return dtype
     try:
-        name = np.dtype(dtype).name
+        name = str(np.dtype(dtype).name)
     except TypeError:
         name = str(dtype)
     if name not in DTYPES:
@@ -75,10 +76,12 @@ def dtype_name(dtype: Any) -> str:
 
 
 def is_floating(dtype: str) -> bool:
+    """Whether a dtype holds fractions."""
     return dtype in FLOATING
 
 
 def is_integer(dtype: str) -> bool:
+    """Whether a dtype is a signed or unsigned integer."""
     return dtype in SIGNED or dtype in UNSIGNED
 
 

@@ -1,0 +1,1 @@
+"""Rewritings of graphs, one file each, found by importing this folder."""

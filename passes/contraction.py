@@ -27,38 +27,38 @@ class Contraction(Pass):
 
     name: ClassVar[str] = "contraction"
     phase: ClassVar[str] = "simplify"
-    rank: ClassVar[int] = 50
+    rank: ClassVar[int] = 35
 
     def run(self, graph: Graph) -> Graph:
-        results = {tensor.node for tensor in graph.outputs}
+        shared = {tensor.node for tensor in graph.outputs} | {node for node, readers in graph.users.items() if len(readers) > 1}
 
         def contracted(node: Node, operands: tuple[Tensor, ...]) -> Sequence[Tensor] | None:
-            rules = [_product_of_one, _flat] if isinstance(node.op, Matmul) else []
-            if operands and isinstance(operands[0].node.op, Matmul) and node.operands[0].node not in results and graph.users[node.operands[0].node] == (node,):
-                rules = [_transposed, _summed]
+            if not isinstance(node.op, Matmul | Transpose | Sum):
+                return None
             with derived(self.name, parents=[node]):
-                return next(((found,) for rule in rules if (found := rule(node, *operands)) is not None), None)
+                found = _simplified(node, operands) if isinstance(node.op, Matmul) else None
+                if not isinstance(node.op, Matmul) and isinstance(operands[0].node.op, Matmul) and node.operands[0].node not in shared:
+                    found = _absorbed(node, *operands[0].node.operands)
+                return None if found is None else (found,)
 
         return map_nodes(graph, contracted, self.name)
 
 
-def _transposed(node: Node, x: Tensor) -> Tensor | None:
-    """The transpose of a product that nothing else reads."""
-    if not isinstance(node.op, Transpose) or node.op.axes != _last_two_swapped(x.ndim):
+def _absorbed(node: Node, x: Tensor, y: Tensor) -> Tensor | None:
+    """The node's op on x @ y, which nothing else reads, as another product."""
+    swap = _last_two_swapped(x.ndim)
+    if isinstance(node.op, Transpose):
+        return Matmul()(_swapped(y), _swapped(x)) if node.op.axes == swap else None
+    # A sum of a stack of products, as weights used for the whole stack receive it: one long product.
+    if node.op.axes != tuple(range(x.ndim - 2)) or not isinstance(x.node.op, Transpose) or x.node.op.axes != swap:
         return None
-    left, right = x.node.operands
-    return Matmul()(_swapped(right), _swapped(left))
+    rows = product(y.shape[:-1])
+    return Matmul()(transpose(reshape(x.node.operands[0], (rows, x.shape[-2]))), reshape(y, (rows, y.shape[-1])))
 
 
-def _summed(node: Node, x: Tensor) -> Tensor | None:
-    """The sum of a stack of products transpose(a) @ b, as weights used for the whole stack receive it: one long product."""
-    left, right = x.node.operands
-    if not isinstance(node.op, Sum) or node.op.axes != tuple(range(x.ndim - 2)) or not isinstance(left.node.op, Transpose):
-        return None
-    if left.node.op.axes != _last_two_swapped(x.ndim):
-        return None
-    rows = product(right.shape[:-1])
-    return Matmul()(transpose(reshape(left.node.operands[0], (rows, left.shape[-2]))), reshape(right, (rows, right.shape[-1])))
+def _simplified(node: Node, operands: tuple[Tensor, ...]) -> Tensor | None:
+    product_of_one = _product_of_one(node, *operands)
+    return _flat(node, *operands) if product_of_one is None else product_of_one
 
 
 def _product_of_one(node: Node, x: Tensor, y: Tensor) -> Tensor | None:

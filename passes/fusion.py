@@ -75,7 +75,41 @@ class Partition:
                 self._place(node)
             elif node.operands:
                 self._whole(node)
+            else:
+                self._read_by(node, self.uses[node])
+        self._merge_siblings()
         return self.home
+
+    def _read_by(self, node: Node, groups: Iterable[Group]) -> None:
+        for group in groups:
+            group.inputs.add(node.output)
+
+    def _merge_siblings(self) -> None:
+        """Groups over one domain that read the same tensor, and of which neither needs the other, become one: it is read once."""
+        readers: dict[tuple[Tensor, Index, int | None], Group] = {}
+        for group in dict.fromkeys(self.home.values()):
+            if not group.axes or group.has_contraction or group.depth == len(group.axes):
+                continue
+            for tensor in sorted(group.inputs, key=lambda one: one.node.number):
+                if tensor.shape != group.shape:
+                    continue
+                sibling = readers.setdefault((tensor, group.shape, group.depth), group)
+                if sibling is not group and self._may_merge(sibling, group):
+                    self._merge(sibling, group)
+                    break
+
+    def _may_merge(self, one: Group, other: Group) -> bool:
+        fits = len(one.accesses) + len(other.accesses) <= MAX_NODES and len(one.inputs | other.inputs) <= MAX_INPUTS
+        return fits and not self._reaches(one, other) and not self._reaches(other, one)
+
+    def _merge(self, into: Group, group: Group) -> None:
+        for tensor in group.inputs:
+            self.uses[tensor.node][into] = self.uses[tensor.node].pop(group)
+        for node in group.outputs:
+            self.home[node] = into
+        into.accesses.update(group.accesses)
+        into.outputs.update(group.outputs)
+        into.inputs |= group.inputs
 
     def _whole(self, node: Node) -> None:
         """A node that takes whole tensors and is no part of any group."""
@@ -109,9 +143,7 @@ class Partition:
             self._join(node, reading, home, readers.get(home, {home.identity}))
             home.outputs[node] = None
             self.home[node] = home
-        for group in readers:
-            if group is not self.home[node]:
-                group.inputs.add(node.output)
+        self._read_by(node, (group for group in readers if group is not self.home[node]))
 
     def _join(self, node: Node, reading: Reading, group: Group, accesses: set[Index]) -> None:
         group.accesses[node] = set(accesses)

@@ -68,7 +68,7 @@ def _of_broadcast(op: Reduction, x: Tensor) -> Tensor | None:
     count = product(x.shape[k] for k in repeats)
     if not repeats or not isinstance(count, int) or count == 0 or any(own not in (1, size) for own, size in zip(form, x.shape, strict=True)):
         return None
-    small = type(op)(op.axes)(reshape(below, form))  # type: ignore[call-arg]
+    small = op(reshape(below, form))
     result: Tensor = broadcast_to(small * count if isinstance(op, Sum) else small, op.infer(x.type).shape)  # type: ignore[union-attr]
     return result
 
@@ -82,7 +82,7 @@ def _of_reshape(op: Reduction, x: Tensor) -> Tensor | None:
     if groups is None or any(0 < sum(k in op.axes for k in target) < len(target) for _, target in groups):
         return None
     axes = tuple(k for source, target in groups for k in source if target and target[0] in op.axes)
-    return reshape(type(op)(axes)(below), op.infer(x.type).shape)  # type: ignore[call-arg, union-attr]
+    return reshape(type(op)(axes)(below), op.infer(x.type).shape)  # type: ignore[call-arg]
 
 
 def _of_transpose(op: Reduction, x: Tensor) -> Tensor | None:

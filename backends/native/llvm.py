@@ -384,7 +384,7 @@ class Function:
         passthru = otherwise or type.const(0)
         name = f"llvm.masked.gather.{type.suffix}.{pointers.type.suffix}"
         self.module.declare(name, f"{type.text} @{name}({pointers.type.text}, {on.type.text}, {type.text})")
-        return self.emit(type, f"call {type.text} @{name}({pointers.type.text.replace('ptr', 'ptr')} align {align} {pointers.text}, {on.typed}, {passthru.typed})")
+        return self.emit(type, f"call {type.text} @{name}({pointers.type.text} align {align} {pointers.text}, {on.typed}, {passthru.typed})")
 
     def scatter(self, value: Value, pointers: Value, mask: Value | None = None) -> None:
         align = max(value.type.bits // 8, 1)

@@ -67,8 +67,8 @@ def named(family: str) -> Target:
 
 def with_caches(target: Target) -> Target:
     """`target` with the cache sizes of this machine, where the system tells them."""
-    sizes = {f"l{level}": size for level, size in _cache_sizes().items()}
-    return replace(target, **sizes)
+    sizes = _cache_sizes()
+    return replace(target, l1=sizes.get(1, target.l1), l2=sizes.get(2, target.l2), l3=sizes.get(3, target.l3))
 
 
 def _cache_sizes() -> dict[int, int]:

@@ -36,9 +36,8 @@ def _push_forward(node: Node, known: dict[Tensor, Tensor]) -> None:
         result = node.op.jvp(tangents, outputs, *node.operands)
         if result is NotImplemented:
             result = transpose_of_vjp(node.op, tangents, outputs, node.operands)
-    for tensor, tangent in zip(node.outputs, result if isinstance(result, tuple) else (result,), strict=True):
-        if tangent is not None:
-            known[tensor] = tangent
+    pairs = zip(node.outputs, result if isinstance(result, tuple) else (result,), strict=True)
+    known.update({tensor: tangent for tensor, tangent in pairs if tangent is not None})
 
 
 def transpose_of_vjp(op: Any, tangents: Sequence[Tensor | None], output: Any, operands: Sequence[Tensor]) -> Any:

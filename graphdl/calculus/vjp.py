@@ -14,7 +14,7 @@ from ..types import is_floating
 
 
 @overload
-def grad(output: Tensor, wrt: Tensor) -> Tensor: ...
+def grad(output: Tensor, wrt: Tensor) -> Tensor: ...  # type: ignore[overload-overlap]
 @overload
 def grad(output: Tensor, wrt: Iterable[Tensor]) -> list[Tensor]: ...
 def grad(output: Tensor, wrt: Tensor | Iterable[Tensor]) -> list[Tensor] | Tensor:

@@ -97,7 +97,8 @@ class Tensor:
     @property
     def value(self) -> np.ndarray[Any, Any]:
         """The array a parameter or constant holds. Raises TypeRuleError for computed tensors."""
-        return self._state().read()
+        array: np.ndarray[Any, Any] = self._state().read()
+        return array
 
     @value.setter
     def value(self, array: Any) -> None:

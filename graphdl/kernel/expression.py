@@ -41,6 +41,7 @@ def fresh_axis(size: Dim, stem: str = "r") -> Axis:
 
 
 def fresh_axes(shape: Index, stem: str = "i") -> tuple[Axis, ...]:
+    """A new loop variable for every axis of a shape."""
     return tuple(fresh_axis(size, stem) for size in shape)
 
 
@@ -282,35 +283,42 @@ def _intern(key: tuple[Any, ...], make: Callable[[], Expr]) -> Expr:
 
 
 def const(value: float | int | bool, dtype: str) -> Expr:
+    """A number of a dtype."""
     value = float(value) if is_floating(dtype) else bool(value) if dtype == "bool" else int(value)
     return _intern(("const", repr(value), dtype), lambda: Const(value, dtype))
 
 
 def variable(position: int, dtype: str) -> Expr:
+    """Operand `position` of a declared scalar expression."""
     return _intern(("variable", position, dtype), lambda: Variable(position, dtype))
 
 
 def index_value(index: Dim) -> Expr:
+    """An index polynomial as an int64 value."""
     return const(index, "int64") if isinstance(index, int) else _intern(("index", index), lambda: IndexValue(index))
 
 
 def load(buffer: Buffer, index: Index) -> Expr:
+    """The element of a buffer at an index."""
     return _intern(("load", id(buffer), index), lambda: Load(buffer, index))
 
 
 def guard(predicate: Expr, body: Expr, otherwise: Expr) -> Expr:
+    """`body` where `predicate` holds, else `otherwise`."""
     if isinstance(predicate, Const):
         return body if predicate.value else otherwise
     return _intern(("guard", predicate.number, body.number, otherwise.number), lambda: Guard(predicate, body, otherwise))
 
 
 def reduce(kind: str, reduced: tuple[Axis, ...], body: Expr) -> Expr:
+    """`body` combined by `kind` over axes; the body itself over none."""
     if not reduced:
         return body
     return _intern(("reduce", kind, reduced, body.number), lambda: Reduce(kind, reduced, body))
 
 
 def cast(x: Expr, dtype: str) -> Expr:
+    """A value converted to another dtype."""
     if x.dtype == dtype:
         return x
     if isinstance(x, Const) and math.isfinite(x.value):
@@ -319,6 +327,7 @@ def cast(x: Expr, dtype: str) -> Expr:
 
 
 def bitcast(x: Expr, dtype: str) -> Expr:
+    """The same bits read as another dtype of the same width."""
     return x if x.dtype == dtype else _intern(("bitcast", x.number, dtype), lambda: Scalar("bitcast", (x,), dtype))
 
 
@@ -339,10 +348,12 @@ def compare(name: str, left: Dim, right: Dim) -> Expr:
 
 
 def logical_and(left: Expr, right: Expr) -> Expr:
+    """Both predicates."""
     return apply("bit_and", left, right)
 
 
 def all_of(predicates: list[Expr]) -> Expr:
+    """All predicates; true for none."""
     total = const(True, "bool")
     for predicate in predicates:
         total = logical_and(total, predicate)
@@ -396,6 +407,7 @@ _RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def is_const(x: Expr, value: float) -> bool:
+    """Whether an expression is this number, with this sign of zero."""
     return isinstance(x, Const) and x.value == value and math.copysign(1, x.value) == math.copysign(1, value)
 
 
@@ -412,6 +424,7 @@ def index_atoms(x: Expr) -> Iterator[Atom]:
 
 
 def indices_of(x: Expr) -> Index:
+    """The index polynomials that stand in an expression itself."""
     if isinstance(x, Load):
         return x.index
     return (x.index,) if isinstance(x, IndexValue) else ()

@@ -42,7 +42,8 @@ def _f(name: str, *arguments: Any) -> Expr:
 
 
 def _zero(*arguments: Any) -> Expr:
-    return arguments[0] * 0
+    zero: Expr = arguments[0] * 0
+    return zero
 
 
 _row("add", lambda s, x, y: x + y, lambda x, y: x.one(), lambda x, y: x.one())

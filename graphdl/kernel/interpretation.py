@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..types import numpy_dtype
+from ..types import is_floating, numpy_dtype
 from .expression import Const, Expr, Scalar, Variable, walk
 
 Array = np.ndarray[Any, Any]
@@ -20,6 +20,7 @@ def erf(x: Array) -> Array:
 
 
 def erfc(x: Array) -> Array:
+    """1 - erf(x), by the standard library's scalar in float64 over every element."""
     return _elementwise(math.erfc, x)
 
 
@@ -40,6 +41,7 @@ def softplus(x: Array) -> Array:
 
 
 def share(x: Array, y: Array) -> Array:
+    """1 where x > y, 1/2 where x = y, else 0."""
     return np.where(x > y, 1, np.where(x == y, 0.5, 0)).astype(x.dtype)
 
 
@@ -85,7 +87,7 @@ def _step(x: Expr, values: dict[int, Array], arrays: Sequence[Array]) -> Array:
 def cast(x: Array, dtype: str) -> Array:
     """Conversion as C does it, with what C leaves open decided: NaN becomes 0, and values beyond an integer's range saturate."""
     to = numpy_dtype(dtype)
-    if x.dtype.kind == "f" and to.kind in "iu":
+    if is_floating(x.dtype.name) and to.kind in "iu":
         limits = np.iinfo(to)
         wide = np.nan_to_num(np.trunc(x.astype("float64")), nan=0.0, posinf=np.inf, neginf=-np.inf)
         inside = np.clip(wide, float(limits.min), float(limits.max))

@@ -205,7 +205,7 @@ class Slice(Linear):
     def evaluate(self, *operands: Array) -> Array:
         x = operands[0]
         for axis, (start, size, step) in enumerate(zip(self.starts, self.sizes, self.steps, strict=True)):
-            x = np.take(x, start + step * np.arange(size), axis)
+            x = np.take(x, int(start) + step * np.arange(int(size)), axis)
         return x
 
     def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
@@ -404,12 +404,12 @@ def slice_bounds(key: slice, size: Dim) -> tuple[Dim, Dim, int]:
         start, stop, step = key.indices(size)
         return start, max(0, -(-(stop - start) // step)), step
     lowest: Dim = 0 if step > 0 else size - 1
-    start = lowest if key.start is None else _wrapped(key.start, size)
+    first = lowest if key.start is None else _wrapped(key.start, size)
     if step > 0:
-        stop = size if key.stop is None else _wrapped(key.stop, size)
-        return start, ceildiv(stop - start, step), step
-    stop = -1 if key.stop is None else _wrapped(key.stop, size)
-    return start, ceildiv(start - stop, -step), step
+        end = size if key.stop is None else _wrapped(key.stop, size)
+        return first, ceildiv(end - first, step), step
+    end = -1 if key.stop is None else _wrapped(key.stop, size)
+    return first, ceildiv(first - end, -step), step
 
 
 def _wrapped(at: Dim, size: Dim) -> Dim:

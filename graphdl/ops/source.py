@@ -207,7 +207,7 @@ class Iota(Op):
         return TensorType(self.dtype, self.shape)
 
     def evaluate(self, *operands: Array) -> Array:
-        return np.indices(self.shape)[self.axis].astype(numpy_dtype(self.dtype))
+        return np.indices(tuple(map(int, self.shape)))[self.axis].astype(numpy_dtype(self.dtype))
 
     def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
         return cast(index_value(index[self.axis]), self.dtype)
@@ -226,7 +226,7 @@ def placeholder(name: str, shape: Any = (), dtype: Any = "float32") -> Tensor:
 
     Raises ShapeError for a bad size, TypeRuleError for a dtype graphdl does not hold.
     """
-    if not isinstance(name, str) or not name:
+    if not name:
         raise TypeRuleError(f"a placeholder's name is a non-empty string, not {name!r}")
     return Placeholder(name, dtype_name(dtype), as_shape(shape))()
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ..errors import CompileError
 from ..ir import Graph, Node, Tensor, derived
-from .rebuild import Rewriting, fits, record, remake, same, with_outputs
+from .rebuild import Rewriting, current_operands, fits, record, remake, same, uncollected, with_outputs
 
 STEPS_PER_NODE = 50
 
@@ -16,7 +16,7 @@ def rewrite(graph: Graph, rewriting: Rewriting, rule: str) -> Graph:
 
     Raises CompileError when the rewriting goes round in circles.
     """
-    with derived(rule):
+    with derived(rule), uncollected():
         sweep = _Sweep(rewriting, rule, STEPS_PER_NODE * (len(graph.nodes) + 1))
         for node in graph.nodes:
             if node not in sweep.done:
@@ -51,11 +51,10 @@ class _Sweep:
 
     def step(self, node: Node) -> list[Node]:
         """Rewrite a node whose operands are final. Returns the nodes that must be final before it is."""
-        values = self.values
-        operands = tuple([values.get(operand, operand) for operand in node.operands])
+        operands = current_operands(node, self.values)
         found = self.rewriting(node, operands)
         if found is None or not fits(node, found) or same(found, node.outputs):
-            made = remake(node, operands)
+            made = remake(node, operands) if operands is not node.operands else node
             self.done.add(made)
             if made is not node:
                 self._finish(node, made.outputs)

@@ -18,6 +18,7 @@ from ..types import is_floating, is_integer
 
 Bindings = dict["Pattern", Tensor]
 Matcher = Callable[[Tensor, Bindings], bool]
+Heads = tuple[tuple[int, str], ...]  # for positions of operands, the op that they must come from
 
 
 class Pattern:
@@ -124,8 +125,8 @@ def _kind(dtype: str) -> str:
     return "f" if is_floating(dtype) else "i" if is_integer(dtype) else "b"
 
 
-def operand_matchers(pattern: Apply) -> Iterator[tuple[tuple[tuple[int, str], ...], tuple[Matcher, ...]]]:
-    """For every order of the operands in and below `pattern`: the ops that operands must be of, by position, and a matcher per operand."""
+def operand_matchers(pattern: Apply) -> Iterator[tuple[Heads, tuple[Matcher, ...]]]:
+    """For every order of the operands in and below `pattern`: the ops that its operands must come from, and a matcher for each."""
     orders = [pattern.operands]
     if getattr(REGISTRY[pattern.function], "commutative", False):
         orders.append(pattern.operands[::-1])

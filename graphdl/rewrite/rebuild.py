@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from ..errors import CompileError
 from ..ir import Graph, Node, Tensor, derived, make_node
@@ -36,15 +38,35 @@ def map_nodes(graph: Graph, fn: Rewriting, rule: str = "map") -> Graph:
     Results of another type than the node's are not taken. New nodes are derived by `rule`.
     """
     values: dict[Tensor, Tensor] = {}
-    with derived(rule):
+    with derived(rule), uncollected():
         for node in graph.nodes:
-            operands = tuple([values.get(operand, operand) for operand in node.operands])
+            operands = current_operands(node, values)
             found = fn(node, operands)
             if found is not None and fits(node, found):
                 record(node, found, values)
-            elif not same(operands, node.operands):
+            elif operands is not node.operands:
                 values.update(zip(node.outputs, remake(node, operands).outputs, strict=True))
     return with_outputs(graph, values)
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """No garbage collection inside: thousands of nodes are made and kept, and looking through them again and again takes longer."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def current_operands(node: Node, values: Mapping[Tensor, Tensor]) -> tuple[Tensor, ...]:
+    """What the node's operands are by now: the same tuple if they stayed."""
+    for operand in node.operands:
+        if operand in values:
+            return tuple([values.get(one, one) for one in node.operands])
+    return node.operands
 
 
 def remake(node: Node, operands: tuple[Tensor, ...]) -> Node:

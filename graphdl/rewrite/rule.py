@@ -11,10 +11,11 @@ from ..ir import Node, Tensor, derived
 from ..op import REGISTRY
 from ..ops.source import full, full_value
 from ..types import TensorType, is_floating, numpy_dtype
-from .pattern import Apply, Bindings, Literal, Matcher, Pattern, match_operands, operand_matchers
+from .pattern import Apply, Bindings, Heads, Literal, Matcher, Pattern, match_operands, operand_matchers
 
 SMALLEST_NORMAL = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float32": 2.0**-126, "float64": 2.0**-1022}
 Build = Callable[[Bindings, Node], Tensor | None]
+Row = tuple["Rule", Heads, tuple[Matcher, ...]]
 
 
 @dataclass(frozen=True)
@@ -52,22 +53,24 @@ class RuleTable:
     """Rules by the name of the op at their root, with their matchers. The first row that matches is applied."""
 
     def __init__(self, rules: Iterable[Rule]) -> None:
-        self.rows: dict[str, list[tuple[Rule, tuple[tuple[int, str], ...], tuple[Matcher, ...]]]] = {}
+        self.rows: dict[str, list[Row]] = {}
+        self.fitting: dict[tuple[str, ...], list[Row]] = {}  # by the names of an op and of those that its operands come from
         for rule in rules:
             rows = self.rows.setdefault(rule.root.function, [])
             rows += [(rule, heads, matchers) for heads, matchers in operand_matchers(rule.root)]
 
     def apply(self, node: Node, operands: tuple[Tensor, ...]) -> tuple[Tensor] | None:
         """What the first fitting rule makes of the node's op on `operands`."""
-        rows = self.rows.get(node.op.name)
-        if rows is None:
+        if node.op.name not in self.rows:
             return None
-        names = [operand.node.op.name for operand in operands]
-        for rule, heads, matchers in rows:
-            if all(names[k] == name for k, name in heads):
-                result = _applied(rule, matchers, node, operands)
-                if result is not None:
-                    return (result,)
+        names = (node.op.name, *[operand.node.op.name for operand in operands])
+        rows = self.fitting.get(names)
+        if rows is None:
+            rows = self.fitting[names] = [row for row in self.rows[names[0]] if all(names[k + 1] == head for k, head in row[1])]
+        for rule, _, matchers in rows:
+            result = _applied(rule, matchers, node, operands)
+            if result is not None:
+                return (result,)
         return None
 
 

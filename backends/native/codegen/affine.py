@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,8 +17,8 @@ from graphdl.kernel.expression import (
     axes_of,
     fresh_axis,
     index_atoms,
+    index_value,
     load,
-    rebuild,
     reduce,
     substitute_axes,
     transform,
@@ -36,6 +37,7 @@ def strides_of(shape: Shape) -> tuple[Dim, ...]:
 
 
 def flat_offset(shape: Shape, index: tuple[Dim, ...]) -> Dim:
+    """The row-major position of an element, in elements."""
     return sum((part * stride for part, stride in zip(index, strides_of(shape), strict=True)), 0)
 
 
@@ -85,7 +87,7 @@ class _Flattener:
     def expression(self, root: Expr) -> Expr:
         def leaf(x: Expr) -> Expr | None:
             if not isinstance(x, Load):
-                return IndexValueRewrite(self, x) if isinstance(x, IndexValue) and _has_loaded(x.index) else None
+                return index_value(self.index(x.index)) if isinstance(x, IndexValue) and _has_loaded(x.index) else None
             index = tuple(self.index(part) for part in x.index)
             return load(self.view(x.buffer), (flat_offset(x.buffer.type.shape, index),))
 
@@ -100,12 +102,6 @@ class _Flattener:
             if isinstance(atom, Loaded):
                 values[atom] = as_size(Loaded(self.expression(atom.value), atom.size, atom.site))
         return _replace_atoms(index, values)
-
-
-def IndexValueRewrite(flattener: _Flattener, x: IndexValue) -> Expr:
-    from graphdl.kernel.expression import index_value
-
-    return index_value(flattener.index(x.index))
 
 
 def _has_loaded(index: Dim) -> bool:
@@ -227,7 +223,8 @@ def merge_reduced(root: Expr) -> Expr:
 def share(flat: Flat) -> tuple[Flat, dict[Atom, Dim]]:
     """The nest with its larger sizes and strides as symbols, and their values: nests that differ only in them get one code.
 
-    Every place gets a symbol of its own, so that which of the numbers happen to be equal does not matter.
+    Every place gets a symbol of its own, so that which of the numbers happen to be equal does not matter; equal places of one
+    buffer get the same, so that equal reductions stay one expression.
     """
     values: dict[Atom, Dim] = {}
 
@@ -243,7 +240,8 @@ def share(flat: Flat) -> tuple[Flat, dict[Atom, Dim]]:
     axes = [*renamed.values()]
     flat = _rename(flat, {old: as_size(new) for old, new in renamed.items()}, tuple(renamed[axis] for axis in flat.axes), {k: (v,) for k, v in renamed.items()})
 
-    def strides(offset: Dim) -> Dim:
+    @functools.cache
+    def strides(buffer: Buffer, offset: Dim) -> Dim:
         for axis in axes:
             parts = linear_part(offset, axis)
             if parts is not None and isinstance(parts[0], int) and parts[0] >= LARGE:
@@ -251,9 +249,9 @@ def share(flat: Flat) -> tuple[Flat, dict[Atom, Dim]]:
         return offset
 
     def leaf(x: Expr) -> Expr | None:
-        return load(x.buffer, (strides(x.index[0]),)) if isinstance(x, Load) else None
+        return load(x.buffer, (strides(x.buffer, x.index[0]),)) if isinstance(x, Load) else None
 
-    stores = tuple(Store(s.buffer, s.axes, (strides(s.index[0]),), transform(s.value, leaf)) for s in flat.stores)
+    stores = tuple(Store(s.buffer, s.axes, (strides(s.buffer, s.index[0]),), transform(s.value, leaf)) for s in flat.stores)
     return Flat(flat.axes, stores), values
 
 
@@ -270,5 +268,3 @@ def _used_otherwise(root: Expr, first: Axis, second: Axis) -> bool:
     """Whether an index value or a reduction's extent names one of the axes."""
     return any(isinstance(x, IndexValue) and not axes_of(x.index).isdisjoint((first, second)) for x in walk(root))
 
-
-__all__ = ["Flat", "Shape", "flat_offset", "flatten", "linear_part", "rebuild", "strides_of"]

@@ -11,7 +11,7 @@ from graphdl.kernel.program import Store
 from graphdl.sizes import Atom, Dim, as_size, floordiv, mod, product, substitute
 from graphdl.types import TensorType
 
-from ..contraction import Contraction, Direct, Parts, Schedule, Shape, Traits, emit_contraction
+from ..contraction import Contraction, Direct, Known, Parts, Schedule, Shape, Traits, emit_contraction
 from ..contraction.interface import Axis as Side
 from ..llvm import Function, Module, Scope, Value
 from ..target import Target
@@ -200,7 +200,7 @@ class ProductKernels:
 def emit_product(module: Module, target: Target, name: str, p: Product, shape: Shape[Dim]) -> ProductKernels:  # type: ignore[type-var]
     """Write the kernels of a product; `shape` has the sizes as far as they are known, which the kernels take as arguments."""
     traits = traits_of(p.a, p, p.m), traits_of(p.b, p, p.n)
-    known = Shape(*(size if isinstance(size, int) else None for size in (shape.batch, shape.m, shape.n, shape.k)))
+    known = Known(*(size if isinstance(size, int) else None for size in (shape.batch, shape.m, shape.n, shape.k)))
     schedule = Schedule.choose(target, REGISTER[p.reduction.dtype], *traits, known)
     arguments = Arguments()
     packed = [Buffer(f"packed_{side}", TensorType("uint8", ()), "temporary") for side in "ab"]
@@ -208,10 +208,9 @@ def emit_product(module: Module, target: Target, name: str, p: Product, shape: S
     def prepare(f: Function) -> Parts:
         emitter = open_emitter(f, target, arguments)
         opened = _Open(p, emitter)
-        sizes = [emitter.index(size) for size in p.shape]
+        batch, m, n, k = (emitter.index(size) for size in p.shape)
         a, b = _Side(opened, p.a, p.m, traits[0]), _Side(opened, p.b, p.n, traits[1])
-        scratch = [emitter.pointer(buffer) for buffer in packed]
-        return Parts(*sizes, a, b, _Finish(opened), *scratch)
+        return Parts(batch, m, n, k, a, b, _Finish(opened), emitter.pointer(packed[0]), emitter.pointer(packed[1]))
 
     contraction = emit_contraction(module, schedule, name, prepare)
     return ProductKernels(contraction, schedule, arguments, packed[0], packed[1])

@@ -99,9 +99,9 @@ class ProgramEmitter:
 
     def _product(self, position: int, name: str, step: Kernel, product: Product, values: Values) -> None:
         """The packs and the compute kernel, with scratch memory for what is packed."""
-        shape = Shape(*(substitute(size, values) for size in product.shape))
+        shape = Shape(*(substitute(size, values) for size in product.shape))  # type: ignore[type-var]
         made = emit_product(self.module, self.target, name, product, shape)
-        needs = plan_contraction(made.schedule, shape)
+        needs = plan_contraction(made.schedule, shape)  # type: ignore[type-var]
         for buffer, size in ((made.packed_a, needs.packed_a_bytes), (made.packed_b, needs.packed_b_bytes)):
             self.scratch.append(Interval(buffer, position, position, size))
         if made.contraction.pack_a:
@@ -121,6 +121,7 @@ class ProgramEmitter:
 
 
 def bytes_of_type(type: TensorType) -> Dim:
+    """The bytes of a tensor in memory."""
     return type.size * itemsize(type.dtype)
 
 

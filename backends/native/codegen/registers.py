@@ -39,5 +39,6 @@ def itemsize(dtype: str) -> int:
 
 
 def integer_limits(dtype: str) -> tuple[int, int]:
+    """The least and the greatest value of an integer dtype."""
     info = np.iinfo(dtype)
     return int(info.min), int(info.max)

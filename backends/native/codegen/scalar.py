@@ -47,8 +47,15 @@ _MATH_NAMES = {"power": "pow", "remainder": "mod"}
 
 
 def _floor_divide(f: Function, x: Value, y: Value) -> Value:
-    """The floored quotient through the exact remainder, as Python's divmod has it."""
-    return MATH["round"](f, f.div(f.sub(x, MATH["mod"](f, x, y)), y))
+    """The floored quotient, through the exact remainder as NumPy has it: x / y by zero, and a zero with the sign of x / y."""
+    zero = x.type.const(0.0)
+    rest, plain = MATH["fmod"](f, x, y), f.div(x, y)
+    below = f.bit_xor(f.compare("olt", y, zero), f.compare("olt", rest, zero))
+    inexact = f.bit_and(f.compare("une", rest, zero), below)
+    truncated = f.div(f.sub(x, rest), y)
+    whole = MATH["round"](f, f.select(inexact, f.sub(truncated, x.type.const(1.0)), truncated))
+    signed = f.select(f.compare("oeq", whole, zero), f.intrinsic("copysign", x.type, zero, plain), whole)
+    return f.select(f.compare("oeq", y, zero), plain, signed)
 
 
 def maximum(f: Function, x: Value, y: Value) -> Value:

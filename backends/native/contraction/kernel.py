@@ -54,6 +54,7 @@ class _TransposedEpilogue:
 
 
 def least(f: Function, x: Value, y: Value) -> Value:
+    """The smaller of two signed numbers."""
     return f.intrinsic("smin", I64, x, y)
 
 

@@ -91,4 +91,5 @@ def at_most(x: Q, limit: int) -> Q:
 
 
 def choose(condition: Q, then: int, otherwise: int) -> Q:
+    """`then` where the 0-or-1 number `condition` is 1, else `otherwise`."""
     return otherwise + condition * (then - otherwise)

@@ -39,6 +39,8 @@ FORMATS = {"float": Format(23, 127), "double": Format(52, 1023)}
 
 @dataclass(frozen=True, slots=True)
 class Mask:
+    """A condition per lane."""
+
     f: Function
     value: Value
 
@@ -58,6 +60,8 @@ class Mask:
 
 @dataclass(frozen=True, slots=True)
 class Bits:
+    """The bits of floating values as integers, with operators."""
+
     f: Function
     value: Value
 
@@ -102,6 +106,8 @@ class Bits:
 
 @dataclass(frozen=True, slots=True)
 class Real:
+    """A floating value, scalar or vector, with operators that write instructions."""
+
     f: Function
     value: Value
 
@@ -214,6 +220,7 @@ def greatest(x: Real, bound: Real | float) -> Real:
 
 
 def sign_of(x: Real) -> Bits:
+    """The sign bit alone."""
     return x.bits() & (1 << (x.type.bits - 1))
 
 
@@ -223,6 +230,7 @@ def flip_sign(x: Real, sign: Bits) -> Real:
 
 
 def copy_sign(x: Real, sign: Real) -> Real:
+    """The magnitude of one value with the sign of another."""
     return Real(x.f, x.f.intrinsic("copysign", x.type, x.value, sign.value))
 
 

@@ -7,6 +7,7 @@ from graphdl.backends.native.runtime.layout import C_CONTIGUOUS_ALIGNED, DESCRIP
 
 
 def at(f: Function, object_: Value, offset: int) -> Value:
+    """The address at an offset in bytes."""
     return f.offset(object_, I64.const(offset), "i8")
 
 
