@@ -29,11 +29,14 @@ def train(epochs: int, batch_size: int, learning_rate: float) -> float:
     learned, held_out = load()
     x = gd.placeholder("x", ("N", 784))
     y = gd.placeholder("y", ("N",), "int64")
-    net = nn.Sequential(nn.Linear(784, 256), nn.ReLU(), nn.Dropout(0.2), nn.Linear(256, 128), nn.ReLU(), nn.Dropout(0.2), nn.Linear(128, 10))
+    hidden = [nn.Linear(784, 512), nn.ReLU(), nn.Dropout(0.5), nn.Linear(512, 512), nn.ReLU(), nn.Dropout(0.5)]
+    net = nn.Sequential(nn.Dropout(0.2), *hidden, nn.Linear(512, 10))
     logits = net(x)
     loss = nn.functional.cross_entropy(logits, y)
 
-    trainer = gd.Trainer(loss, optim.Adam(lr=learning_rate), metrics={"accuracy": nn.metrics.accuracy(logits, y)})
+    steps = epochs * -(-len(learned["y"]) // batch_size)
+    rate = optim.schedules.CosineAnnealingLR(learning_rate, T_max=steps)
+    trainer = gd.Trainer(loss, optim.Adam(lr=rate), metrics={"accuracy": nn.metrics.accuracy(logits, y)})
     trainer.fit(learned, epochs=epochs, batch_size=batch_size, validation=held_out)
 
     predict = gd.compile(logits, inputs=[x], mode="inference")
@@ -43,9 +46,9 @@ def train(epochs: int, batch_size: int, learning_rate: float) -> float:
 def main() -> None:
     """Train as the flags say and print the accuracy."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--epochs", type=int, default=25)
     parser.add_argument("--batch-size", type=int, default=100)
-    parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
     arguments = parser.parse_args()
     accuracy = train(arguments.epochs, arguments.batch_size, arguments.learning_rate)
     print(f"{accuracy:.1%} of {HELD_OUT} held-out images are recognised")

@@ -126,6 +126,10 @@ class Op:
         """What stands in for this op at inference, or None if it stays."""
         return None
 
+    def expand(self, *operands: Tensor) -> Tensor | None:
+        """The same value by other ops, which all backends run in its place; None for ops with a lowering of their own."""
+        return None
+
     def canonical(self, *operands: Tensor) -> Tensor | None:
         """A simpler tensor with the same value, or None. Canonicalisation asks every node."""
         return None

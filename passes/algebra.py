@@ -91,7 +91,7 @@ RULES = (
     Rule("negative_dividend", -f / g, -(f / g)),
     Rule("negate_difference", -(f - g), g - f, differs=ZERO_SIGN),
     Rule("negate_difference_integer", -(n - m), m - n),
-    Rule("abs_negative", magnitude(-x), magnitude(x)),
+    Rule("abs_negative", magnitude(-f), magnitude(f)),
     Rule("abs_square", magnitude(f * f), f * f),
     # What changes nothing the second time
     Rule("abs_abs", magnitude(magnitude(x)), magnitude(x)),

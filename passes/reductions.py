@@ -69,7 +69,7 @@ def _of_broadcast(op: Reduction, x: Tensor) -> Tensor | None:
     if not repeats or not isinstance(count, int) or count == 0 or any(own not in (1, size) for own, size in zip(form, x.shape, strict=True)):
         return None
     small = op(reshape(below, form))
-    result: Tensor = broadcast_to(small * count if isinstance(op, Sum) else small, op.infer(x.type).shape)  # type: ignore[union-attr]
+    result: Tensor = broadcast_to(small * count if isinstance(op, Sum) else small, op.infer(x.type).shape)
     return result
 
 

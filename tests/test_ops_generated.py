@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import operator
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -132,7 +134,7 @@ def test_second_derivative_agrees_with_finite_differences(sample: Sample) -> Non
     pulled = Pulled(sample)
     weights = [gd.constant(direction) for direction in pulled.directions]
     contracted = [(g * w).sum() for g, w in zip(pulled.gradients, weights, strict=True)]
-    total = contracted[0] if len(contracted) == 1 else contracted[0] + contracted[1]
+    total = functools.reduce(operator.add, contracted)
     second = run(gd.grad(total, pulled.targets), pulled.given)
     others = [random_like(direction, 7) for direction in pulled.directions]
     expected = directional(

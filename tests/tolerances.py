@@ -14,6 +14,10 @@ Array = np.ndarray[Any, Any]
 EXACT_SEMANTICS = {"float64": (1e-12, 1e-12), "float32": (2e-6, 2e-6), "float16": (2e-3, 2e-3), "bfloat16": (2e-2, 2e-2)}  # same formula, other order
 # Native code: products contracted to FMA, sums in another order, functions within a few ULP of NumPy's; 16-bit floats rounded at the end only.
 NATIVE = {"float64": (1e-12, 1e-12), "float32": (4e-6, 4e-6), "float16": (4e-3, 4e-3), "bfloat16": (3e-2, 3e-2)}
+# The fuzzer: every floating result is disturbed by up to so many units in the last place, and the native result may be off by
+# so many times the spread that this makes (plus the disturbance of the result itself): a few hundred units where nothing cancels.
+FUZZ_NOISE, FUZZ_FACTOR = 16, 16
+FUZZ_EPSILON = {"float16": 2.0**-10, "float32": 2.0**-23, "float64": 2.0**-52}
 FINITE_DIFFERENCES = (2e-6, 2e-7)  # float64, extrapolated once: the error is about step**4 and rounding / step
 DERIVATIVE_IDENTITY = (1e-9, 1e-10)  # two exact derivatives of one function in float64
 SYMBOLIC = (1e-9, 1e-10)  # a formula evaluated by sympy or mpmath against float64

@@ -18,6 +18,11 @@ _NAME = re.compile(r"@([A-Za-z_$.][\w$.]*)")
 
 def unit_texts(module: Module) -> Iterator[str]:
     """One complete module of text per function, with what it refers to declared."""
+    return (unit_text(module, name) for name in module.functions)
+
+
+def unit_text(module: Module, name: str) -> str:
+    """One function of `module` as a complete module of text."""
     head = f'target triple = "{module.target_triple}"'
     signatures = {name: _declaration(str(function)) for name, function in module.functions.items()}
     known = {**module.declarations, **signatures}

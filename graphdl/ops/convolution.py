@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -272,7 +271,3 @@ def convolution(
     options = [per_axis(given, spatial, what) for given, what in ((strides, "strides"), (dilation, "dilation"), (input_dilation, "input_dilation"))]
     return Convolution(options[0], low, high, options[1], options[2], groups)(data, weights)
 
-
-def kernel_elements(kernel: Shape) -> int | None:
-    """How many taps a kernel has, if known."""
-    return math.prod(kernel) if all(isinstance(size, int) for size in kernel) else None  # type: ignore[arg-type]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from graphdl.kernel.counting import bytes_of_type
 from graphdl.kernel.expression import Buffer
 from graphdl.kernel.program import Kernel, Program, Scatter, Step
 from graphdl.lowering.memory import Interval, Plan, intervals, plan
 from graphdl.sizes import Atom, Dim, SymbolAtom, as_size, substitute
-from graphdl.types import TensorType
 
 from ..contraction import Shape
 from ..contraction import plan as plan_contraction
@@ -20,7 +20,6 @@ from .emitter import Emitter
 from .function import Arguments, KernelFunction
 from .nest import emit_nest, schedule_nest, work_of
 from .product import Product, emit_product, match_product
-from .registers import itemsize
 from .steps import emit_cumulative, emit_scatter
 
 Values = dict[Atom, Dim]
@@ -70,7 +69,7 @@ class ProgramEmitter:
         lives = sorted([*intervals(program, bytes_of), *self.scratch], key=lambda life: life.first)
         planned = plan(lives)
         static = [*program.parameters, *program.constants]
-        _EntryWriter(self.module, program, static, self.launches, planned, symbols).write()
+        EntryWriter(self.module, program, static, self.launches, planned, symbols).write()
         return Emitted(self.module, self.launches, planned, static, program.sites)
 
     def _step(self, position: int, step: Step) -> None:
@@ -125,11 +124,13 @@ def bytes_of_type(type: TensorType) -> Dim:
     return type.size * itemsize(type.dtype)
 
 
-class _EntryWriter:
-    """`entry`, `arena_bytes` and `shapes` of a program.
+class EntryWriter:
+    """`entry` and `arena_bytes` of a program. Subclasses write entries that watch the program run.
 
     The table of pointers holds inputs, outputs, parameters, constants, the thread pool and the arena, in this order.
     """
+
+    name = "entry"
 
     def __init__(self, module: Module, program: Program, static: Sequence[Buffer], launches: Sequence[Launch], planned: Plan, symbols: Sequence[str]) -> None:
         self.module, self.program, self.launches, self.planned = module, program, launches, planned
@@ -141,14 +142,14 @@ class _EntryWriter:
 
     def write(self) -> None:
         self._arena_bytes()
-        self._entry()
+        self.write_entry()
 
     def _arena_bytes(self) -> None:
         f = self.module.function("arena_bytes", [("sizes", PTR)], I64)
         f.ret(size_emitter(f, f.parameters[0], self.symbols).index(self.planned.total))
 
-    def _entry(self) -> None:
-        f = self.module.function("entry", [("pointers", PTR), ("sizes", PTR), ("threads", I64)], I64)
+    def write_entry(self) -> None:
+        f = self.module.function(self.name, [("pointers", PTR), ("sizes", PTR), ("threads", I64)], I64)
         self.f = f
         self.pointers, sizes, self.threads = f.parameters
         self.index = size_emitter(f, sizes, self.symbols).index
@@ -159,7 +160,7 @@ class _EntryWriter:
         for position, launch in enumerate(self.launches):
             if any(buffer.storage in self.state for buffer in launch.step.written) and not self._checked_since(position):
                 self._stop_if_failed()
-            self._launch(launch)
+            self.write_launch(launch)
         f.ret(f.load(self.status, I64))
 
     def _checked_since(self, position: int) -> bool:
@@ -178,7 +179,7 @@ class _EntryWriter:
         f.ret(f.load(self.status, I64))
         f.label(go_on)
 
-    def _launch(self, launch: Launch) -> None:
+    def write_launch(self, launch: Launch) -> None:
         f = self.f
         f.store(self.status, self.args)
         for buffer, slot in launch.arguments.buffers.items():

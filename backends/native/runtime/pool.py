@@ -3,7 +3,9 @@
 `gd_pool_run(kernel, args, tasks, threads)` cuts [0, tasks) into T = min(threads, tasks, 256) parts, part t being
 [t*tasks/T, (t+1)*tasks/T), runs part 0 itself, and returns when all are done. Each worker has one word on a cache line of its
 own, its *mailbox*: idle (spinning), posted (a job waits), asleep. The caller exchanges `posted` into the mailboxes of the
-workers that it needs, and makes the futex call only for those that slept; all others stay undisturbed.
+workers that it needs, and makes the futex call only for those that slept; all others stay undisturbed. A worker takes its part by
+exchanging `idle` for `posted`, and the caller, done with part 0, does the same for every worker that has not begun yet: one that the
+system keeps from its processor, or that is slow to wake up, holds up nobody.
 A worker that runs dry spins for a bounded time (about 30 us), then sleeps; a caller waiting for its workers does the same. With
 fewer processors than threads nobody spins. One job runs at a time: a call from inside a kernel, or from another thread meanwhile,
 runs its parts one after the other in place, which gives the same bits. After fork the child starts with no workers.
@@ -144,6 +146,11 @@ def _emit_run(module: Module, spins: int, linkage: str) -> None:
         with f.when(f.compare("eq", f.atomic_rmw("xchg", mailbox, _POSTED), _ASLEEP)):
             f.call("gd_futex_wake", None, mailbox)
     f.call("gd_pool_part", None, *job, I64.const(0))
+    with f.loop(I64.const(1), parts) as loop:
+        _, taken_back = f.compare_exchange(_mailbox(f, loop.index), _POSTED, _IDLE)
+        with f.when(taken_back):
+            f.call("gd_pool_part", None, *job, loop.index)
+            f.atomic_rmw("sub", _PENDING, I32.const(1))
     f.call("gd_pool_join", None)
     f.atomic_store(I32.const(0), _BUSY)
     f.ret()
@@ -182,10 +189,12 @@ def _emit_worker(module: Module) -> None:
     f.call("gd_futex_wait", None, mailbox, _ASLEEP)
     f.branch_if(f.compare("eq", f.atomic_load(mailbox, I32), _ASLEEP), "sleep", "work")
     f.label("work")
+    _, taken = f.compare_exchange(mailbox, _POSTED, _IDLE)
+    f.branch_if(taken, "taken", "next")
+    f.label("taken")
     kernel, args = (f.load(f.offset(_JOB, I64.const(k), "i64"), PTR) for k in range(2))
     tasks, parts = (f.load(f.offset(_JOB, I64.const(k), "i64"), I64) for k in (2, 3))
     f.call("gd_pool_part", None, kernel, args, tasks, parts, part)
-    f.atomic_store(_IDLE, mailbox, "monotonic")  # before the count: the next job may be posted right after it
     before = f.atomic_rmw("sub", _PENDING, I32.const(1))
     with f.when(f.compare("eq", before, f.bit_or(I32.const(1), _CALLER_ASLEEP))):
         f.call("gd_futex_wake", None, _PENDING)

@@ -1,0 +1,128 @@
+"""Random graphs on the native backend against their meaning, with all passes, with none, and with each one left out.
+
+Rounding is told from error by experiment: a graph is evaluated in float64, and again with noise of some units in the last
+place of its own dtypes in every result; an element may differ by a small multiple of what the noise does to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+import graphdl as gd
+from graphdl.ir import Graph, Node, Tensor
+from graphdl.pipeline import PASSES
+from tests.fuzz_graphs import RandomGraph, Sizes, random_graph
+from tests.tolerances import FUZZ_EPSILON, FUZZ_FACTOR, FUZZ_NOISE
+
+Array = np.ndarray[Any, Any]
+BATCH = 10  # graphs in one program
+RUNS = 4  # noisy evaluations
+
+
+def evaluate(graph: Graph, given: Mapping[Tensor, Array], sizes: Sizes, noise: np.random.Generator | None = None) -> dict[Tensor, Array]:
+    """Every tensor's array, floating ones in float64, with noise if any."""
+    values: dict[Tensor, Array] = {}
+    for node in graph.nodes:
+        if node.op.is_input:
+            values[node.output] = wide(given[node.output])
+            continue
+        operands = [values[operand] for operand in node.operands]
+        if noise is not None and node.op.pattern not in ("pointwise", "injective"):  # sums in another order
+            operands = [disturbed(array, operand.dtype, noise) for array, operand in zip(operands, node.operands, strict=True)]
+        with np.errstate(all="ignore"):
+            result = node.op.bind(sizes).evaluate(*operands)
+        for tensor, array in zip(node.outputs, result if isinstance(result, tuple) else (result,), strict=True):
+            values[tensor] = disturbed(wide(array), tensor.dtype, noise) if noise is not None and is_rounded(node) else wide(array)
+    return values
+
+
+def wide(array: Any) -> Array:
+    found = np.asarray(array)
+    return found.astype("float64") if found.dtype.kind == "f" else found
+
+
+def is_rounded(node: Node) -> bool:
+    return node.op.pattern != "injective" and not node.op.is_view and bool(node.operands)
+
+
+def disturbed(array: Array, dtype: str, noise: np.random.Generator) -> Array:
+    if dtype not in FUZZ_EPSILON:
+        return array
+    return np.asarray(array * (1 + FUZZ_NOISE * FUZZ_EPSILON[dtype] * noise.uniform(-1, 1, array.shape)))
+
+
+def expectations(graph: RandomGraph, call: int) -> list[tuple[Array, Array]]:
+    """The value of every output and by how much each element may differ; infinitely much where noise decides what is finite."""
+    sizes, values = graph.sizes[call], graph.values[call]
+    whole = Graph(graph.outputs)
+    exact = evaluate(whole, values, sizes)
+    noisy = [evaluate(whole, values, sizes, np.random.default_rng(run)) for run in range(RUNS)]
+    return [(exact[tensor], allowed(tensor.dtype, exact[tensor], [run[tensor] for run in noisy])) for tensor in graph.outputs]
+
+
+def allowed(dtype: str, exact: Array, noisy: Sequence[Array]) -> Array:
+    with np.errstate(all="ignore"):
+        spread = np.max([np.abs(run.astype("float64") - exact.astype("float64")) for run in noisy], axis=0, initial=0)
+        same = np.all([(run == exact) | ((run != run) & (exact != exact)) for run in noisy], axis=0)
+        own = FUZZ_NOISE * FUZZ_EPSILON.get(dtype, 0) * np.abs(exact.astype("float64"))
+        return np.where(same, np.where(np.isfinite(own), own, 0), np.where(np.isfinite(spread), FUZZ_FACTOR * spread + own, np.inf))
+
+
+def differs(actual: Array, expected: Array, tolerance: Array) -> bool:
+    """Whether any element is farther off than allowed."""
+    if actual.shape != expected.shape:
+        return True
+    a, b = actual.astype("float64"), expected.astype("float64")
+    with np.errstate(all="ignore"):
+        equal = (a == b) | (np.isnan(a) & np.isnan(b)) | (np.abs(a - b) <= tolerance + FUZZ_TINY.get(actual.dtype.name, 0.0))
+    return not bool(np.all(equal | ~np.isfinite(tolerance)))
+
+
+FUZZ_TINY = {"float32": 1e-37, "float16": 1e-4, "float64": 1e-300}  # below the normal numbers all digits may be lost
+
+
+def selections(number: int) -> dict[str, str | list[str]]:
+    """All passes, none, and all but one of them, in turn."""
+    names = sorted(PASSES)
+    without = names[number % len(names)]
+    return {"default": "default", "none": "none", f"without {without}": [name for name in names if name != without]}
+
+
+def check(graphs: Sequence[RandomGraph], number: int) -> None:
+    inputs = [tensor for graph in graphs for tensor in graph.inputs]
+    outputs = [tensor for graph in graphs for tensor in graph.outputs]
+    expected = [[expectations(graph, call) for graph in graphs] for call in (0, 1)]
+    for what, passes in selections(number).items():
+        program = gd.compile(outputs, inputs, passes=passes, threads=1 + number % 2)
+        for call in (0, 1):
+            found = iter(program(*(graph.values[call][tensor] for graph in graphs for tensor in graph.inputs)))
+            for graph, wanted in zip(graphs, expected[call], strict=True):
+                for position, (exact, tolerance) in enumerate(wanted):
+                    actual = next(found)
+                    assert not differs(actual, exact, tolerance), report(graph, call, what, position, actual, exact, tolerance)
+
+
+def report(graph: RandomGraph, call: int, what: str, position: int, actual: Array, exact: Array, tolerance: Array) -> str:
+    text = Graph(graph.outputs, graph.inputs).text
+    return f"passes {what}, sizes {graph.sizes[call]}, output {position} of\n{text}\nnative:\n{actual}\nexpected:\n{exact}\nallowed:\n{tolerance}"
+
+
+def test_random_graphs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    count, depth = request.config.getoption("--fuzz-examples"), request.config.getoption("--fuzz-depth")
+    monkeypatch.setenv("GRAPHDL_CACHE_DIR", str(tmp_path))  # kernels that several selections share are compiled once
+
+    @settings(max_examples=-(-count // BATCH), derandomize=True, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @given(st.integers(0, 2**32 - 1))
+    def run(seed: int) -> None:
+        chance = Random(seed)
+        check([random_graph(chance, f"g{k}", depth) for k in range(BATCH)], seed)
+
+    run()

@@ -1,0 +1,215 @@
+"""Every pass by itself, all but one, all and none give the same numbers; what each does to an example is a golden text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphdl as gd
+from graphdl import nn, optim
+from graphdl.ir import Graph, Tensor
+from graphdl.pipeline import PASSES, run_passes, selected
+from tests.conftest import Golden
+from tests.tolerances import assert_close
+
+Array = np.ndarray[Any, Any]
+Program = tuple[list[Tensor], dict[Tensor, Array]]
+SAME_PROGRAM = (2e-5, 2e-6)  # float32, in another order of summation or with another rounding of constants
+
+NAMES = sorted({one.name for mode in ("train", "inference") for one in selected("default", mode)})
+
+
+def array(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng(seed).normal(size=shape).astype("float32")
+
+
+# -- programs -------------------------------------------------------------------------------------------------------------
+
+
+def perceptron() -> Program:
+    x, y = gd.placeholder("x", ("N", 6)), gd.placeholder("y", ("N",), "int64")
+    net = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 3))
+    for k, parameter in enumerate(net.parameters()):
+        parameter.value = array(*parameter.value.shape, seed=k)
+    loss = nn.functional.cross_entropy(net(x), y)
+    new_values = optim.Adam(lr=1e-2, weight_decay=0.1).updates(loss, net.parameters()).values()
+    return [loss, *new_values], {x: array(7, 6), y: np.arange(7) % 3}
+
+
+def softmax() -> Program:
+    x, w = gd.placeholder("x", ("N", 4)), gd.placeholder("w", ("N", 4))
+    probability = gd.exp(x - x.max(axis=1, keepdims=True)) / gd.exp(x - x.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True)
+    loss = -(w * gd.log(gd.softmax(x * 2.0 * 0.5))).sum() + (probability**2).sum()
+    return [loss, *gd.grad(loss, [x, w])], {x: array(5, 4), w: array(5, 4, seed=1)}
+
+
+def reductions() -> Program:
+    x, b = gd.placeholder("x", (3, 4, 5)), gd.placeholder("b", (5,))
+    y = gd.exp(b.broadcast_to((3, 4, 5))) + 0.0
+    z = gd.transpose(x.reshape((12, 5))).sum(axis=1) + x.sum(axis=0).sum(axis=0) + x.var(axis=(0, 1))
+    outputs = [y.sum(axis=0), y.max(axis=(0, 1)), z, gd.broadcast_to(x.sum(), (2, 3)).sum(axis=0), x.std(axis=2, keepdims=True) * x]
+    loss = sum((output.sum() for output in outputs[1:]), outputs[0].sum())
+    return [*outputs, *gd.grad(loss, [x, b])], {x: array(3, 4, 5), b: array(5)}
+
+
+def indexing() -> Program:
+    table, rows = gd.placeholder("table", (9, 4)), gd.placeholder("rows", ("N",), "int64")
+    taken = gd.take(table, rows, 0)
+    chosen = gd.where(~(rows < 4), rows, rows * 0)
+    y = gd.concatenate([taken, taken[:, ::-1] * 1.0], axis=1)[:, 1:7].reshape((-1, 2, 3)).tanh()
+    loss = (y * y).sum() + gd.one_hot(chosen, 9).sum()
+    return [y, chosen, loss, gd.grad(loss, table)], {table: array(9, 4), rows: np.array([3, 8, 0, 3])}
+
+
+def stacks() -> Program:
+    x, w, v = gd.placeholder("x", ("B", 3, 4)), gd.placeholder("w", (4, 5)), gd.placeholder("v", (1, 5))
+    h = gd.matmul(x, w.broadcast_to(("B", 4, 5))) + v
+    scores = gd.matmul(h, gd.swapaxes(h, 1, 2)) / 2.0
+    mixed = gd.matmul(gd.softmax(scores), h).relu().reshape((-1, 5)) * gd.sigmoid(v)
+    outer = gd.matmul(gd.transpose(v), v)
+    loss = (gd.transpose(mixed).tanh() ** 2).sum() + gd.transpose(gd.matmul(w, outer)).sum()
+    return [mixed, loss, *gd.grad(loss, [x, w, v])], {x: array(2, 3, 4), w: array(4, 5), v: array(1, 5)}
+
+
+def constants() -> Program:
+    x = gd.placeholder("x", (2, 3))
+    table = gd.constant(array(2, 3))
+    known = gd.exp(table) @ gd.constant(array(3, 3)) + gd.full((2, 3), 2.0) * gd.full((2, 3), 3.0)
+    y = x * known / 4.0 - 1.5 + gd.log(1 + gd.exp(-x)) + 1 / gd.sqrt(x * x + 1)
+    return [y, gd.grad(y.sum(), x), known], {x: array(2, 3)}
+
+
+PROGRAMS: list[Callable[[], Program]] = [perceptron, softmax, reductions, indexing, stacks, constants]
+SELECTIONS: dict[str, str | Sequence[str]] = {
+    "default": "default",
+    **{f"only-{name}": [name] for name in NAMES},
+    **{f"without-{name}": [other for other in NAMES if other != name] for name in NAMES},
+}
+
+
+@pytest.mark.parametrize("passes", SELECTIONS.values(), ids=SELECTIONS)
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_results_do_not_depend_on_passes(program: Callable[[], Program], passes: str | Sequence[str]) -> None:
+    outputs, given = program()
+    expected = gd.compile(outputs, list(given), backend="numpy", passes="none")(*given.values())
+    found = gd.compile(outputs, list(given), backend="numpy", passes=passes)(*given.values())
+    for k, (left, right) in enumerate(zip(found, expected, strict=True)):
+        assert_close(left, right, SAME_PROGRAM, f"output {k}")
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_result_is_a_valid_graph(program: Callable[[], Program]) -> None:
+    outputs, given = program()
+    graph, record = run_passes(Graph(outputs, list(given)), selected("default", "train"), verify=True)
+    assert graph.inputs == Graph(outputs, list(given)).inputs or all(a is b for a, b in zip(graph.inputs, given, strict=True))
+    assert [change.name for change in record.changes] == [one.name for one in selected("default", "train")]
+    for node in graph.nodes:
+        assert node.provenance.sources, f"{node} lost its line"
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_passes_settle(program: Callable[[], Program]) -> None:
+    """What the simplifying passes made, they leave as it is."""
+    outputs, given = program()
+    passes = [one for one in selected("default", "train") if one.phase == "simplify"]
+    once, _ = run_passes(Graph(outputs, list(given)), passes)
+    twice, _ = run_passes(once, passes)
+    assert len(twice.nodes) <= len(once.nodes)
+    thrice, _ = run_passes(twice, passes)
+    assert str(thrice) == str(twice)
+
+
+def test_inference_has_no_dropout() -> None:
+    x = gd.placeholder("x", (3, 4))
+    y = nn.functional.dropout(gd.relu(x), 0.5) * 2.0
+    for passes in ("default", "none"):
+        f = gd.compile(y, [x], backend="numpy", mode="inference", passes=passes)
+        assert not [node for node in f.graph.nodes if node.op.name in ("dropout", "random_bits")]
+        assert_close(f(array(3, 4)), np.maximum(array(3, 4), 0) * 2)
+
+
+# -- golden texts ---------------------------------------------------------------------------------------------------------
+
+
+def specialise_example() -> list[Tensor]:
+    x = gd.placeholder("x", (2, 3))
+    return [nn.functional.dropout(gd.relu(x), 0.5)]
+
+
+def canonicalise_example() -> list[Tensor]:
+    x, b = gd.placeholder("x", ("N", 6)), gd.placeholder("b", (6,))
+    row = b.broadcast_to(("N", 6)).reshape(("N", 2, 3))
+    return [2 * x.reshape(("N", 2, 3)).reshape((-1, 3, 2)), gd.transpose(gd.transpose(x)), row, gd.where(x > 0, x, x)]
+
+
+def fold_example() -> list[Tensor]:
+    x = gd.placeholder("x", ("N", 2))
+    return [x * (gd.full(("N", 2), 2.0) * gd.full(("N", 2), 3.0)), gd.exp(gd.constant([0.0, 1.0]))]
+
+
+def algebra_example() -> list[Tensor]:
+    x, y = gd.placeholder("x", ("N", 3)), gd.placeholder("y", ("N", 3))
+    return [gd.log(gd.softmax(x * 1.0)), (x * 2.0) * 3.0 / 4.0 + -y, (x - 1.0) ** 2]
+
+
+def motion_example() -> list[Tensor]:
+    x, b = gd.placeholder("x", ("N", 6)), gd.placeholder("b", (3,))
+    return [gd.exp(b.broadcast_to(("N", 3))), gd.relu(x.reshape((-1, 3)) + b), gd.tanh(gd.transpose(x)) * 2.0]
+
+
+def contraction_example() -> list[Tensor]:
+    x, w, v = gd.placeholder("x", ("B", 3, 4)), gd.placeholder("w", (4, 5)), gd.placeholder("v", (1, 5))
+    return [gd.transpose(gd.matmul(gd.transpose(w), w)), gd.matmul(x, w.broadcast_to(("B", 4, 5))), gd.matmul(gd.transpose(v), v)]
+
+
+def reductions_example() -> list[Tensor]:
+    x = gd.placeholder("x", ("N", 6))
+    return [x.reshape(("N", 2, 3)).sum(axis=(1, 2)), x.sum().broadcast_to((3,)).sum(), gd.transpose(x).max(axis=0), x.sum(axis=0).sum(axis=0)]
+
+
+def common_example() -> list[Tensor]:
+    x, y = gd.placeholder("x", (3,)), gd.placeholder("y", (3,))
+    return [gd.exp(x * y), gd.exp(y * x)]
+
+
+EXAMPLES: dict[str, Callable[[], list[Tensor]]] = {
+    "specialise": specialise_example,
+    "canonicalise": canonicalise_example,
+    "fold": fold_example,
+    "algebra": algebra_example,
+    "motion": motion_example,
+    "contraction": contraction_example,
+    "reductions": reductions_example,
+    "common": common_example,
+    "settle": canonicalise_example,
+}
+
+
+def test_every_simplifying_pass_has_an_example() -> None:
+    assert set(EXAMPLES) == {name for name in NAMES if PASSES[name].phase != "fuse"}
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_example(name: str, golden: Golden) -> None:
+    graph = Graph(EXAMPLES[name]())
+    result, record = run_passes(graph, [PASSES[name]()], verify=True)
+    assert record.changes[0].fired
+    golden(f"passes/{name}", f"{graph}\n\n{result}")
+
+
+# -- size and depth -------------------------------------------------------------------------------------------------------
+
+
+def test_deep_graphs() -> None:
+    x = gd.placeholder("x", (2,))
+    y = x
+    for _ in range(10_000):
+        y = gd.tanh(y * 1.0) + 0.0
+    started = time.perf_counter()
+    graph, _ = run_passes(Graph(y), [one for one in selected("default", "train") if one.phase == "simplify"])
+    assert len(graph.nodes) == 10_001
+    assert time.perf_counter() - started < 60  # some 0.3 seconds; much more means that the cost is not linear
