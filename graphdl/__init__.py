@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import errors, ops
+from . import control, errors, ops
 from .calculus import checkpoint, explain, grad, hessian, hvp, jacobian, jvp, vjp
 from .compiler import Executable, compile
 from .ir import Graph, Tensor
@@ -17,17 +17,18 @@ from .ops.source import parameter, placeholder
 from .version import __version__
 
 __all__ = [
-    "Executable", "Graph", "History", "Tensor", "Trainer", "__version__", "checkpoint", "compile", "errors", "explain", "grad", "hessian", "hvp",
-    "jacobian", "jvp", "load", "nn", "ops", "optim", "parameter", "placeholder", "random", "save", "vjp",
+    "Executable", "Graph", "History", "Tensor", "Trainer", "__version__", "checkpoint", "compare", "compile", "cost", "errors", "explain", "grad", "gradient_flow", "hessian", "hvp",
+    "jacobian", "jvp", "lint", "load", "nn", "ops", "optim", "parameter", "placeholder", "random", "save", "vjp",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from . import nn, optim, random
+    from .inspect import compare, cost, gradient_flow, lint
     from .io import load, save
     from .train import History, Trainer
 
 # What is imported only when it is first asked for, so that `import graphdl` stays light: modules, and public names in them.
-_LATE = {"io": ("load", "save"), "nn": (), "optim": (), "random": (), "train": ("History", "Trainer")}
+_LATE = {"inspect": ("compare", "cost", "gradient_flow", "lint"), "io": ("load", "save"), "nn": (), "optim": (), "random": (), "train": ("History", "Trainer")}
 _LAZY = {name: module for module, names in _LATE.items() for name in (module, *names)}
 
 

@@ -84,22 +84,34 @@ def compile(
     of random state); `passes` is "default", "none" or a list of names.
     Raises CompileError for unknown options, unfit updates, and placeholders that are not listed.
     """
-    single = isinstance(outputs, Tensor)
-    ends = [outputs] if isinstance(outputs, Tensor) else [as_tensor(tensor) for tensor in outputs]
-    if mode not in MODES:
-        raise CompileError(f"mode is one of {', '.join(MODES)}, not {mode!r}")
     if backend not in BACKENDS:
         raise CompileError(f"backend is one of {', '.join(BACKENDS)}, not {backend!r}")
     if threads is not None and threads < 1:
         raise CompileError(f"threads must be at least 1, not {threads}")
+    compilation = prepare(outputs, inputs, updates=updates, mode=mode, passes=passes)
+    single = isinstance(outputs, Tensor)
+    build = importlib.import_module(BACKENDS[backend]).build
+    runner = build(compilation, threads=threads or usable_cores(), single=single, check=check)
+    return Executable(compilation, runner, single=single)
+
+
+def prepare(
+    outputs: Tensor | Iterable[Tensor],
+    inputs: Sequence[Tensor] | None = None,
+    *,
+    updates: Mapping[Tensor, Tensor] | None = None,
+    mode: str = "train",
+    passes: str | Sequence[str] = "default",
+) -> Compilation:
+    """What `compile` hands to a backend."""
+    ends = [outputs] if isinstance(outputs, Tensor) else [as_tensor(tensor) for tensor in outputs]
+    if mode not in MODES:
+        raise CompileError(f"mode is one of {', '.join(MODES)}, not {mode!r}")
     changes = _checked_updates(dict(updates or {}))
     if mode == "train":
         changes |= _random_updates(Graph([*ends, *changes.values()]), changes)
     source = Graph([*ends, *changes.values()], inputs)
-    compilation = Compilation(source, len(ends), tuple(changes), passes, mode)
-    build = importlib.import_module(BACKENDS[backend]).build
-    runner = build(compilation, threads=threads or usable_cores(), single=single, check=check)
-    return Executable(compilation, runner, single=single)
+    return Compilation(source, len(ends), tuple(changes), passes, mode)
 
 
 def usable_cores() -> int:

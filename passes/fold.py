@@ -99,8 +99,7 @@ def _uniform(array: Array) -> float | None:
     first = array.flat[0]
     if not (array == first).all() or (first == 0 and is_floating(array.dtype.name) and np.signbit(array).any() != np.signbit(array).all()):
         return None
-    value: float = first.item()
-    return value
+    return np.asarray(first).item()  # type: ignore[no-any-return]
 
 
 def _fill(value: float, type: TensorType) -> Tensor:

@@ -82,16 +82,18 @@ class RandomGraph:
 
     # -- growing ------------------------------------------------------------------------------------------------
 
-    def grow(self) -> None:
+    def grow(self) -> bool:
         """Add one op, unless it turns out not to be defined for what was chosen."""
         rule = self.chance.choice(RULES)
         x = self.chance.choice(self.pool[-4:] if self.chance.random() < 0.7 else self.pool)
         try:
             made = rule(self, x)
         except GraphdlError:
-            return
-        if made is not None and self.keep(made):
-            self.pool.append(made)
+            return False
+        if made is None or not self.keep(made):
+            return False
+        self.pool.append(made)
+        return True
 
     def keep(self, tensor: Tensor) -> bool:
         """Evaluate what is new. False if that fails, grows too large or leaves the range of numbers (mostly)."""
@@ -160,7 +162,7 @@ def where(g: RandomGraph, x: Tensor) -> Tensor | None:
 
 
 def clip(g: RandomGraph, x: Tensor) -> Tensor | None:
-    return gd.clip(x, g.chance.choice([None, -1, 0]), g.chance.choice([1, 2]))
+    return gd.clip(x, g.chance.choice([None, 0, 0 if x.dtype == "uint8" else -1]), g.chance.choice([1, 2]))
 
 
 def cast(g: RandomGraph, x: Tensor) -> Tensor | None:
@@ -292,7 +294,7 @@ def triangle(g: RandomGraph, x: Tensor) -> Tensor | None:
 
 
 RULES: tuple[Rule, ...] = (
-    unary, unary, unary, binary, binary, binary, relation, where, clip, cast, reduction, reduction, extreme_place, along_axis, product, product,
+    unary, unary, unary, unary, binary, binary, binary, binary, relation, where, clip, cast, reduction, reduction, extreme_place, along_axis, product, product,
     labelled_product, permuted, reshaped, sliced, padded, joined, repeated, taken, scattered, convolved, triangle,
 )  # fmt: skip
 
@@ -304,8 +306,11 @@ def random_graph(chance: Random, name: str, depth: int) -> RandomGraph:
     graph = RandomGraph(chance, name, (first, second))
     for _ in range(chance.randint(1, 3)):
         graph.input(chance.choice(DTYPES), graph.shape())
-    for _ in range(chance.randint(1, depth)):
-        graph.grow()
+    wanted = chance.randint(1, depth)
+    for _ in range(4 * wanted):
+        wanted -= graph.grow()
+        if wanted == 0:
+            break
     graph.finish()
     graph.input("bool", [symbol(each) for each in symbols])  # some input has each of the sizes, whatever becomes of the others
     return graph

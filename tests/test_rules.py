@@ -108,7 +108,7 @@ class Whole(sympy.Function):  # type: ignore[misc]
     is_integer = True
 
     @classmethod
-    def eval(cls, number: sympy.Expr) -> sympy.Expr | None:
+    def eval(cls, number: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         return number if number.is_integer else None
 
 

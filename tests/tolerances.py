@@ -18,6 +18,7 @@ NATIVE = {"float64": (1e-12, 1e-12), "float32": (4e-6, 4e-6), "float16": (4e-3, 
 # so many times the spread that this makes (plus the disturbance of the result itself): a few hundred units where nothing cancels.
 FUZZ_NOISE, FUZZ_FACTOR = 16, 16
 FUZZ_EPSILON = {"float16": 2.0**-10, "float32": 2.0**-23, "float64": 2.0**-52}
+FUZZ_TINY = {"float16": 1e-4, "float32": 1e-37, "float64": 1e-300}  # below normal numbers all digits may be lost
 FINITE_DIFFERENCES = (2e-6, 2e-7)  # float64, extrapolated once: the error is about step**4 and rounding / step
 DERIVATIVE_IDENTITY = (1e-9, 1e-10)  # two exact derivatives of one function in float64
 SYMBOLIC = (1e-9, 1e-10)  # a formula evaluated by sympy or mpmath against float64

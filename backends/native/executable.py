@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from graphdl.kernel.program import Program
 
     from .codegen.program import Emitted
+    from .kernels import Kernels
+    from .report import Profile
 
 Array = np.ndarray[Any, Any]
 
@@ -41,13 +43,14 @@ class NativeProgram:
     def __init__(self, compilation: Compilation, *, threads: int, single: bool, check: str | None = None) -> None:
         self.compilation = compilation
         self.target: Target = host()
-        self._inputs, self._symbols, self._equalities = _input_specs(compilation)
+        self._inputs, self.size_names, self._equalities = input_specs(compilation)
         self._bundle = self._from_cache() or self._make()
         facts = self._bundle.facts
-        self._loaded = jit.load_objects(self._bundle.blobs[: facts["objects"]])
+        self.objects = self._bundle.blobs[: facts["objects"]]
+        self._loaded = jit.load_objects(self.objects)
         held = [self._memory(entry) for entry in facts["static"]]
         address = self._loaded.address
-        signature = Signature(
+        self.signature = Signature(
             entry=address("entry"),
             gather=compilation.signature.accept,
             inputs=self._inputs,
@@ -62,15 +65,15 @@ class NativeProgram:
             failed=self._fail,
             owners=(held, self._loaded),
         )
-        self._native = NativeCall(signature)
+        self.native = NativeCall(self.signature)
 
     def bind(self, checked: Callable[..., Any]) -> Callable[..., Any]:
         """The fast callable."""
-        return self._native.call
+        return self.native.call
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """The visible results for fitting arrays."""
-        result = self._native.call(*arrays)
+        result = self.native.call(*arrays)
         return [result] if isinstance(result, np.ndarray) else list(result)
 
     # -- looking inside -----------------------------------------------------------------------------------------
@@ -88,16 +91,27 @@ class NativeProgram:
         from .codegen.program import emit_program
         from .codegen.shapes import write_shapes
 
-        emitted = emit_program(self.program, self.target, self._symbols)
+        emitted = emit_program(self.program, self.target, self.size_names)
         self._derived: list[Dim] = []
         self._outputs = [[b.name, b.type.dtype, [self._size(size) for size in b.type.shape]] for b in self.program.outputs]
-        write_shapes(emitted, self._symbols, self._derived, self._equalities)
+        write_shapes(emitted, self.size_names, self._derived, self._equalities)
         return emitted
 
-    @property
-    def kernels(self) -> list[str]:
-        """The kernel functions in the order of their launches; equal ones appear under one name."""
-        return list(self._bundle.facts["kernels"])
+    @cached_property
+    def kernels(self) -> Kernels:
+        """Every launch of a kernel function, in order: what it computes, costs and comes from. Prints as a table."""
+        from .kernels import describe
+
+        return describe(self.emitted.launches)
+
+    def profile(self, *arrays: Any, repeat: int | None = None, **named: Any) -> Profile:
+        """Time every kernel of the program on these inputs, against the limits of this machine.
+
+        Runs `repeat` times, or for half a second. Parameters that the program updates hold their old values afterwards.
+        """
+        from .profile import profile
+
+        return profile(self, self.compilation.signature.accept(arrays, named), repeat)
 
     def llvm_ir(self) -> str:
         """The module as LLVM IR."""
@@ -131,7 +145,6 @@ class NativeProgram:
             "static": [self._static(buffer, constants) for buffer in emitted.static],
             "outputs": self._outputs,
             "derived": len(self._derived),
-            "kernels": [launch.function for launch in emitted.launches],
             "sites": emitted.sites,
         }
         bundle = Bundle(facts, (*objects, *constants))
@@ -140,7 +153,7 @@ class NativeProgram:
 
     def _size(self, size: Dim) -> int | str | list[int]:
         """An output's size for JSON: a number, the name of an input's size, or the slot of a derived one in a list."""
-        if isinstance(size, int) or str(size) in self._symbols:
+        if isinstance(size, int) or str(size) in self.size_names:
             return size if isinstance(size, int) else str(size)
         if size not in self._derived:
             self._derived.append(size)
@@ -178,7 +191,7 @@ def _output_spec(name: str, dtype: str, shape: list[int | str | list[int]]) -> A
     return ArraySpec(name, numpy_dtype(dtype), tuple(Derived(size[0]) if isinstance(size, list) else size for size in shape))
 
 
-def _input_specs(compilation: Compilation) -> tuple[tuple[ArraySpec, ...], list[str], list[tuple[Dim, Dim, str]]]:
+def input_specs(compilation: Compilation) -> tuple[tuple[ArraySpec, ...], list[str], list[tuple[Dim, Dim, str]]]:
     """The inputs, the names of the sizes a call gives, and the equalities that a call must keep.
 
     An axis whose size is an expression gets a name of its own, and an equality.

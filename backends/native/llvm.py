@@ -116,7 +116,7 @@ class Module:
     globals: dict[str, str] = field(default_factory=dict)
     declarations: dict[str, str] = field(default_factory=dict)
     function_attributes: str = "nounwind"
-    has_fma: bool = True  # the target has fused multiply-add, and with it instructions that round to integers
+    has_fma: bool = True  # the target has fused multiply-add, and with it instructions that round to integers and convert 16-bit floats
 
     def function(self, name: str, parameters: Sequence[tuple[str, Type]], returns: Type | None = None, linkage: str = "", attributes: str = "") -> Function:
         created = Function(self, name, tuple(parameters), returns, linkage, attributes)

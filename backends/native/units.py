@@ -16,17 +16,12 @@ from .target import Target
 _NAME = re.compile(r"@([A-Za-z_$.][\w$.]*)")
 
 
-def unit_texts(module: Module) -> Iterator[str]:
-    """One complete module of text per function, with what it refers to declared."""
-    return (unit_text(module, name) for name in module.functions)
-
-
-def unit_text(module: Module, name: str) -> str:
-    """One function of `module` as a complete module of text."""
+def unit_texts(module: Module, only: str | None = None) -> Iterator[str]:
+    """One complete module of text per function, or for `only` that one, with what it refers to declared."""
     head = f'target triple = "{module.target_triple}"'
     signatures = {name: _declaration(str(function)) for name, function in module.functions.items()}
     known = {**module.declarations, **signatures}
-    for name, function in module.functions.items():
+    for name, function in module.functions.items() if only is None else [(only, module.functions[only])]:
         body = str(function).replace("define internal ", "define ", 1)
         tables = [text for table, text in module.globals.items() if f"@{table}" in body]
         used = dict.fromkeys(found for text in (body, *tables) for found in _NAME.findall(text))

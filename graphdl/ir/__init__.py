@@ -2,6 +2,6 @@
 
 from .graph import Graph
 from .node import Node, Operation, Tensor, as_tensor, make_node
-from .provenance import Provenance, Source, derived, module_scope
+from .provenance import Provenance, Source, copying, derived, module_scope
 
-__all__ = ["Graph", "Node", "Operation", "Provenance", "Source", "Tensor", "as_tensor", "derived", "make_node", "module_scope"]
+__all__ = ["Graph", "Node", "Operation", "Provenance", "Source", "Tensor", "as_tensor", "copying", "derived", "make_node", "module_scope"]

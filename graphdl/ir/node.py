@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -103,6 +104,10 @@ class Tensor:
     @value.setter
     def value(self, array: Any) -> None:
         self._state().write(array)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
+        """Itself, as graphs never change; of a parameter another one, with a copy of its array."""
+        return make_node(copy.deepcopy(self.node.op, memo)).outputs[self.index] if self.node.op.is_parameter else self
 
     def _state(self) -> Any:
         state = getattr(self.node.op, "state", None)

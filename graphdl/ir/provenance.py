@@ -73,6 +73,7 @@ class _Derivation:
 
 _derivation: ContextVar[_Derivation | None] = ContextVar("derivation", default=None)
 _module: ContextVar[str] = ContextVar("module", default="")
+_original: ContextVar[Node | None] = ContextVar("original", default=None)
 
 
 @contextmanager
@@ -83,6 +84,16 @@ def derived(rule: str, origins: Iterable[Node] = (), parents: Iterable[Node] = (
         yield
     finally:
         _derivation.reset(token)
+
+
+@contextmanager
+def copying(node: Node) -> Iterator[None]:
+    """Nodes made inside are copies of `node` and know just what it knows."""
+    token = _original.set(node)
+    try:
+        yield
+    finally:
+        _original.reset(token)
 
 
 @contextmanager
@@ -110,6 +121,11 @@ def user_source() -> Source | None:
 def current() -> Provenance:
     """The provenance of a node made here and now."""
     made = Provenance()
+    original = _original.get()
+    if original is not None:
+        made.is_derived = original.provenance.is_derived
+        made.merge(original.provenance)
+        return made
     derivation = _derivation.get()
     if derivation is None:
         source = user_source()

@@ -15,12 +15,16 @@ from ..types import dtype_name
 
 
 class BufferState(ParameterState):
-    """The array behind a buffer. `assigned` is the tensor of its next value, if a step changes it."""
+    """The array behind a buffer. `assigned` holds new values that a step which reads it gives to buffers, mostly to itself."""
 
     def __init__(self, array: np.ndarray[Any, Any], name: str, *, persistent: bool) -> None:
         super().__init__(array, name)
         self.persistent = persistent
-        self.assigned: Tensor | None = None
+        self.assigned: dict[Tensor, Tensor] = {}
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> BufferState:
+        """A copy with nothing assigned: its module has not been called."""
+        return BufferState(self.array.copy(), self.name, persistent=self.persistent)
 
 
 def make_buffer(array: Any, name: str, persistent: bool = True) -> Tensor:
@@ -39,17 +43,20 @@ def is_persistent(tensor: Tensor) -> bool:
     return is_buffer(tensor) and bool(tensor.node.op.state.persistent)
 
 
-def assign(buffer: Tensor, value: Tensor) -> None:
+def assign(buffer: Tensor, value: Tensor, along: Tensor | None = None) -> None:
     """Let training steps give `buffer` the new `value`: optimisers add it to their updates where the loss reads the buffer.
 
-    Assigned twice, as by a module that is called twice, the last one counts. Raises GraphdlError if it is no buffer.
+    With `along`, where the loss reads that other buffer. Assigned twice, as by a module that is called twice, the last one
+    counts. Raises GraphdlError if it is no buffer.
     """
-    if not is_buffer(buffer):
-        raise GraphdlError(f"{buffer!r} is no buffer: make it with register_buffer")
-    buffer.node.op.state.assigned = value
+    read = buffer if along is None else along
+    for tensor in (buffer, read):
+        if not is_buffer(tensor):
+            raise GraphdlError(f"{tensor!r} is no buffer: make it with register_buffer")
+    read.node.op.state.assigned[buffer] = value
 
 
 def assignments(outputs: Iterable[Tensor]) -> dict[Tensor, Tensor]:
     """The new values assigned to the buffers that `outputs` depend on."""
-    buffers = [node.output for node in topological_order(outputs) if is_buffer(node.output)]
-    return {buffer: buffer.node.op.state.assigned for buffer in buffers if buffer.node.op.state.assigned is not None}
+    read = [node.output for node in topological_order(outputs) if is_buffer(node.output)]
+    return {buffer: value for tensor in read for buffer, value in tensor.node.op.state.assigned.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -74,6 +75,15 @@ class Module:
             object.__setattr__(child, "_name", name)
             for path, tensor in (*child.named_parameters(name), *child.named_buffers(name)):
                 tensor.node.op.state.name = path
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Another module of the kind with copies of parameters, buffers and modules; what is shared inside stays shared."""
+        made = object.__new__(type(self))
+        memo[id(self)] = made
+        for name, value in vars(self).items():
+            if name not in ("_parent", "_name"):
+                setattr(made, name, copy.deepcopy(value, memo))
+        return made
 
     def register_buffer(self, name: str, tensor: Any, persistent: bool = True) -> None:
         """Hold state that is not trained, such as running statistics, from a parameter, an array, or None.

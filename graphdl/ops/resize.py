@@ -15,17 +15,20 @@ from .source import Iota, full
 
 
 @function
-def repeat_nearest(x: Any, size: Any, axis: int) -> Tensor:
-    """`axis` resized to `size`: the new place i takes the old place floor(i * old / size)."""
+def repeat_nearest(x: Any, size: Any, axis: int, scale: float | None = None) -> Tensor:
+    """`axis` resized to `size`: the new place i takes the old place floor(i * old / size), or floor(i / `scale`)."""
     tensor, to = as_tensor(x), as_dim(size)
     at = normalize_axis(axis, tensor.ndim)
     old = _positive(tensor, at)
     times = divides(old, to)
-    if times is not None:
+    if times is not None and scale in (None, times):
         apart = reshape(tensor, (*tensor.shape[: at + 1], 1, *tensor.shape[at + 1 :]))
         repeated = broadcast_to(apart, (*tensor.shape[: at + 1], times, *tensor.shape[at + 1 :]))
         return reshape(repeated, (*tensor.shape[:at], to, *tensor.shape[at + 1 :]))
-    places = Iota((to,), 0, "int64")() * full((to,), old, "int64") // full((to,), to, "int64")
+    if scale is None:
+        places = Iota((to,), 0, "int64")() * full((to,), old, "int64") // full((to,), to, "int64")
+    else:
+        places = (Iota((to,), 0, "float32")() * full((), 1 / scale, "float32")).floor().astype("int64").minimum(full((), old - 1, "int64"))
     return tensor.take(places, axis=at)  # type: ignore[no-any-return]
 
 

@@ -69,7 +69,7 @@ class BroadcastTo(Linear):
         if x.shape == self.shape:
             return x
         below = x.node.operands[0] if isinstance(x.node.op, BroadcastTo | Reshape) else None
-        if below is not None and (isinstance(x.node.op, BroadcastTo) or aligned(below.shape, len(self.shape)) == aligned(x.shape, len(self.shape))):
+        if below is not None and below.ndim <= len(self.shape) and (isinstance(x.node.op, BroadcastTo) or aligned(below.shape, len(self.shape)) == aligned(x.shape, len(self.shape))):
             return broadcast_to(below, self.shape)
         return Full(x.node.op.value, x.dtype, self.shape)() if isinstance(x.node.op, Full) else None
 
@@ -314,7 +314,8 @@ def reshaped_broadcast(x: Tensor, shape: Shape, to: Shape) -> Tensor | None:
         if kept and len(kept) < sum(shape[k] != 1 for k in source):
             return None
         small += [to[k] if kept else 1 for k in target]
-    return broadcast_to(reshape(x, tuple(small)), to)
+    lead = next((k for k, size in enumerate(small) if size != 1), len(small))
+    return broadcast_to(reshape(x, tuple(small[lead:])), to)
 
 
 @function

@@ -45,6 +45,8 @@ class _Sweep:
                 continue
             found = self.pending.pop(node, None)
             if found is not None:
+                if any(tensor.node not in self.done for tensor in found):
+                    raise self._circle(node)
                 self._finish(node, [self.values.get(tensor, tensor) for tensor in found])
                 continue
             stack += [operand.node for operand in node.operands if operand.node not in self.done] or self.step(node)
@@ -61,10 +63,13 @@ class _Sweep:
             return []
         self.steps -= 1
         if self.steps < 0:
-            raise CompileError(f"pass {self.rule} goes round in circles at {node!r} ({node.provenance.source})")
+            raise self._circle(node)
         self.pending[node] = found
         return [tensor.node for tensor in found]
 
     def _finish(self, node: Node, results: Sequence[Tensor]) -> None:
         record(node, results, self.values)
         self.done.add(node)
+
+    def _circle(self, node: Node) -> CompileError:
+        return CompileError(f"{self.rule} goes round in circles at {node!r} ({node.provenance.source})")

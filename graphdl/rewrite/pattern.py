@@ -105,6 +105,7 @@ def variables(names: str, kinds: str = "fib") -> list[Variable]:
 
 
 def numbers(names: str, kinds: str = "fib") -> list[Number]:
+    """One number per word of `names`."""
     return [Number(name, kinds) for name in names.split()]
 
 

@@ -7,6 +7,7 @@ Run with a Python that has PyTorch: `python tests/references/make_references.py`
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 from typing import Any
 
@@ -230,7 +231,133 @@ def write_optimizers() -> None:
     np.savez_compressed(FOLDER / "optimizers.npz", **arrays)
 
 
+# Layers over spatial axes by the call that makes them, with the shape of their input.
+SPATIAL: dict[str, tuple[int, ...]] = {
+    "Conv1d(3, 4, 3)": (2, 3, 7),
+    "Conv1d(4, 6, 2, stride=3, padding=1, groups=2)": (1, 4, 8),
+    "Conv1d(2, 3, 3, padding='same', dilation=2, bias=False)": (3, 2, 6),
+    "Conv2d(3, 4, 3, padding=1)": (2, 3, 5, 7),
+    "Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(0, 1), bias=False)": (1, 2, 7, 5),
+    "Conv2d(4, 6, 3, stride=2, padding=1, groups=2)": (3, 4, 6, 9),
+    "Conv2d(4, 4, 3, padding=1, groups=4)": (2, 4, 5, 4),
+    "Conv2d(3, 6, 3, stride=2, padding=1, groups=3)": (2, 3, 7, 6),
+    "Conv2d(5, 3, 1)": (2, 5, 4, 3),
+    "Conv2d(5, 3, 1, stride=2)": (1, 5, 5, 6),
+    "Conv2d(2, 5, 3, dilation=(2, 1), padding='same')": (2, 2, 6, 5),
+    "Conv2d(2, 3, (2, 4), padding='same')": (2, 2, 4, 5),
+    "Conv2d(1, 20, 5)": (2, 1, 9, 8),
+    "Conv2d(17, 33, 3, padding=1)": (1, 17, 6, 7),
+    "Conv2d(2, 3, 3, padding=1, padding_mode='reflect')": (2, 2, 4, 5),
+    "Conv2d(2, 3, 3, padding=2, padding_mode='replicate')": (1, 2, 4, 5),
+    "Conv2d(3, 2, 3)": (3, 5, 6),
+    "Conv3d(2, 3, 2, stride=(1, 2, 1), padding=(1, 0, 0))": (1, 2, 2, 4, 3),
+    "ConvTranspose1d(3, 4, 3, stride=2)": (2, 3, 5),
+    "ConvTranspose1d(4, 2, 4, stride=3, padding=1, output_padding=2, groups=2)": (1, 4, 4),
+    "ConvTranspose1d(2, 3, 2, dilation=3, bias=False)": (2, 2, 4),
+    "ConvTranspose2d(3, 4, 3, padding=1)": (2, 3, 4, 5),
+    "ConvTranspose2d(3, 2, 2, stride=2)": (1, 3, 3, 4),
+    "ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2)": (2, 4, 4, 3),
+    "ConvTranspose2d(2, 3, (2, 3), stride=(1, 3), dilation=(2, 1), padding=(1, 0))": (2, 2, 4, 3),
+    "MaxPool1d(2)": (2, 3, 7),
+    "MaxPool1d(3, stride=1, padding=1)": (1, 2, 5),
+    "MaxPool1d(3, 2, ceil_mode=True, dilation=2)": (2, 2, 8),
+    "MaxPool2d(2)": (2, 3, 4, 7),
+    "MaxPool2d((3, 2), stride=(2, 1), padding=(1, 0))": (1, 2, 6, 5),
+    "MaxPool2d(3, 2, padding=1, ceil_mode=True)": (2, 2, 6, 7),
+    "MaxPool2d(2, 3, dilation=2)": (3, 6, 7),
+    "AvgPool1d(3)": (2, 3, 8),
+    "AvgPool1d(4, stride=3, padding=2, ceil_mode=True)": (1, 2, 7),
+    "AvgPool1d(2, padding=1, count_include_pad=False)": (2, 2, 5),
+    "AvgPool2d(2)": (2, 3, 5, 4),
+    "AvgPool2d((3, 2), stride=(2, 1), padding=(1, 1), count_include_pad=False)": (1, 2, 6, 5),
+    "AvgPool2d(3, 2, padding=1, ceil_mode=True)": (2, 2, 6, 8),
+    "AvgPool2d(3, 2, ceil_mode=True, count_include_pad=False, divisor_override=5)": (2, 1, 6, 7),
+    "AdaptiveAvgPool1d(3)": (2, 2, 8),
+    "AdaptiveAvgPool1d(5)": (2, 2, 3),
+    "AdaptiveAvgPool2d(1)": (2, 3, 4, 5),
+    "AdaptiveAvgPool2d((2, 3))": (1, 2, 4, 7),
+    "AdaptiveAvgPool2d((None, 2))": (2, 2, 3, 5),
+    "Upsample(scale_factor=2)": (2, 3, 3, 4),
+    "Upsample(size=(5, 3), mode='nearest')": (1, 2, 3, 4),
+    "Upsample(scale_factor=1.7)": (2, 2, 4, 3),
+    "Upsample(scale_factor=2, mode='bilinear')": (2, 3, 3, 4),
+    "Upsample(size=(7, 2), mode='bilinear', align_corners=True)": (1, 2, 4, 5),
+    "Upsample(scale_factor=(1.5, 2.3), mode='bilinear')": (2, 2, 5, 3),
+    "Upsample(size=5, mode='linear')": (2, 2, 3),
+    "PixelShuffle(2)": (2, 8, 3, 2),
+    "PixelUnshuffle(2)": (2, 2, 4, 6),
+    "ZeroPad2d((1, 2, 0, 3))": (2, 2, 3, 4),
+    "ZeroPad2d((-1, 2, 1, -1))": (2, 2, 3, 4),
+    "ConstantPad2d(1, 3.5)": (1, 2, 3, 4),
+    "ReflectionPad2d((2, 1, 1, 0))": (2, 2, 3, 4),
+    "ReplicationPad2d(2)": (2, 2, 3, 4),
+    "ReflectionPad1d(2)": (2, 2, 4),
+    "ReplicationPad1d((0, 3))": (2, 4),
+}
+NORMS: dict[str, tuple[int, ...]] = {
+    "BatchNorm1d(3)": (5, 3),
+    "BatchNorm1d(2, eps=1e-3, momentum=0.3)": (3, 2, 4),
+    "BatchNorm1d(3, affine=False, momentum=None)": (4, 3),
+    "BatchNorm2d(3)": (2, 3, 4, 5),
+    "BatchNorm2d(2, momentum=None)": (1, 2, 3, 4),
+    "BatchNorm2d(4, track_running_stats=False)": (3, 4, 2, 3),
+    "InstanceNorm2d(3)": (2, 3, 4, 5),
+    "InstanceNorm2d(2, affine=True, eps=1e-3)": (1, 2, 3, 4),
+    "InstanceNorm2d(2, track_running_stats=True)": (3, 2, 3, 4),
+    "InstanceNorm1d(3, affine=True)": (2, 3, 7),
+}
+
+
+def made(call: str) -> nn.Module:
+    """The module in float64 that `call` writes down, with drawn parameters."""
+    written = ast.parse(call, mode="eval").body
+    assert isinstance(written, ast.Call) and isinstance(written.func, ast.Name)
+    options = {keyword.arg or "": ast.literal_eval(keyword.value) for keyword in written.keywords}
+    module: nn.Module = getattr(nn, written.func.id)(*map(ast.literal_eval, written.args), **options).double()
+    with torch.no_grad():
+        for k, tensor in enumerate(module.parameters()):
+            tensor.copy_(draw(*tensor.shape, seed=10 + k))
+    return module
+
+
+def differentiated(key: str, module: nn.Module, fed: torch.Tensor) -> dict[str, Any]:
+    """Input, output and gradients under the names of the case."""
+    fed = fed.clone().requires_grad_()
+    result = module(fed)
+    gradients = backward(result, (fed,), list(module.parameters()))
+    named = {f"{key}|gradient{k}": tensor.numpy() for k, tensor in enumerate(gradients)}
+    return {f"{key}|input": fed.detach().numpy(), f"{key}|output": result.detach().numpy(), **named}
+
+
+def write_spatial() -> None:
+    """spatial.npz: state, input, output and gradients of every layer over spatial axes."""
+    arrays: dict[str, Any] = {}
+    for key, shape in SPATIAL.items():
+        module = made(key)
+        arrays |= {f"{key}|state|{name}": tensor.detach().numpy() for name, tensor in module.state_dict().items()}
+        arrays |= differentiated(key, module, draw(*shape, seed=1))
+    np.savez_compressed(FOLDER / "spatial.npz", **arrays)
+
+
+def write_norms() -> None:
+    """batchnorm.npz: state before and after three training steps on other inputs, the first one's values, and those of inference."""
+    arrays: dict[str, Any] = {}
+    for key, shape in NORMS.items():
+        module = made(key)
+        arrays |= {f"{key}|state|{name}": tensor.detach().clone().numpy() for name, tensor in module.state_dict().items()}
+        inputs = [draw(*shape, seed=k) + k for k in range(3)]
+        arrays |= differentiated(key, module, inputs[0])
+        for more in inputs[1:]:
+            module(more)
+        arrays |= {f"{key}|after|{name}": tensor.detach().numpy() for name, tensor in module.state_dict().items()}
+        evaluated = differentiated(f"{key}|inference", module.eval(), inputs[0])
+        arrays |= {f"{key}|inputs": torch.stack(inputs).numpy(), **evaluated}
+    np.savez_compressed(FOLDER / "batchnorm.npz", **arrays)
+
+
 if __name__ == "__main__":
     write_modules()
     write_losses()
     write_optimizers()
+    write_spatial()
+    write_norms()

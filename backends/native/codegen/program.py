@@ -119,11 +119,6 @@ class ProgramEmitter:
         self.launches.append(Launch(known, arguments, tasks, work, step, values or {}))
 
 
-def bytes_of_type(type: TensorType) -> Dim:
-    """The bytes of a tensor in memory."""
-    return type.size * itemsize(type.dtype)
-
-
 class EntryWriter:
     """`entry` and `arena_bytes` of a program. Subclasses write entries that watch the program run.
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..llvm import BF16, F16, F32, F64, I1, I8, I16, I32, I64, Function, Type, Value
+from ..llvm import F32, F64, I1, I8, I16, I32, I64, Function, Type, Value
+from .half import narrowed, widened
 
 REGISTER: dict[str, Type] = {
     "bool": I1, "int8": I8, "uint8": I8, "int16": I16, "uint16": I16, "int32": I32, "uint32": I32, "int64": I64, "uint64": I64,
     "float16": F32, "bfloat16": F32, "float32": F32, "float64": F64,
 }  # fmt: skip
-MEMORY: dict[str, Type] = {**REGISTER, "bool": I8, "float16": F16, "bfloat16": BF16}
+MEMORY: dict[str, Type] = {**REGISTER, "bool": I8, "float16": I16, "bfloat16": I16}
 
 
 def to_register(f: Function, value: Value, dtype: str) -> Value:
@@ -19,7 +20,7 @@ def to_register(f: Function, value: Value, dtype: str) -> Value:
     if dtype == "bool":
         return f.compare("ne", value, value.type.const(0))
     if dtype in ("float16", "bfloat16"):
-        return f.convert("fpext", value, F32.with_lanes(lanes))
+        return widened(f, value, dtype)
     return value
 
 
@@ -29,7 +30,7 @@ def to_memory(f: Function, value: Value, dtype: str) -> Value:
     if dtype == "bool":
         return f.convert("zext", value, I8.with_lanes(lanes))
     if dtype in ("float16", "bfloat16"):
-        return f.convert("fptrunc", value, MEMORY[dtype].with_lanes(lanes))
+        return narrowed(f, value, dtype)
     return value
 
 

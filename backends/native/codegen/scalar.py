@@ -208,8 +208,7 @@ def cast(f: Function, x: Value, source: str, target: str) -> Value:
 
 def _between_floats(f: Function, x: Value, target: str, to: Type) -> Value:
     if target in ("float16", "bfloat16"):  # rounded as memory would round it
-        narrow = to_memory(f, x if x.type.scalar == "float" or target == "float16" else f.convert("fptrunc", x, to), target)
-        return to_register(f, narrow, target)
+        return to_register(f, to_memory(f, x, target), target)
     if x.type.scalar == to.scalar:
         return x
     return f.convert("fpext" if to.bits > x.type.bits else "fptrunc", x, to)

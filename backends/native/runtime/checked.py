@@ -82,14 +82,15 @@ class CheckedCall:
     def __call__(self, *args: object, **keywords: object) -> Any:
         signature = self.signature
         inputs = signature.gather(args, keywords)
-        sizes = self._sizes(inputs)
+        sizes = self.sizes_of(inputs)
         outputs = [np.empty(signature.output_shape(spec, sizes), spec.dtype) for spec in signature.outputs]
         status = self._run([*inputs, *outputs], sizes)
         if status:
             return signature.failed(status)
         return outputs[0] if signature.unpack and len(outputs) == 1 else tuple(outputs)
 
-    def _sizes(self, inputs: Sequence[Array]) -> ctypes.Array[ctypes.c_int64]:
+    def sizes_of(self, inputs: Sequence[Array]) -> ctypes.Array[ctypes.c_int64]:
+        """The table of sizes for fitting inputs. Raises what `failed` raises where a condition on them does not hold."""
         shapes = [(spec.shape, array.shape) for spec, array in zip(self.signature.inputs, inputs, strict=True)]
         known = {size: found for declared, actual in shapes for size, found in zip(declared, actual, strict=True)}
         names = self.signature.size_names

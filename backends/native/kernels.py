@@ -1,0 +1,98 @@
+"""What a native program consists of, for people: its kernels in the order in which they run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from graphdl.ir import Node
+from graphdl.kernel.counting import bytes_moved, flops_of
+from graphdl.sizes import Dim
+from graphdl.table import Table
+from graphdl.types import numpy_dtype
+
+if TYPE_CHECKING:
+    from .codegen.program import Launch
+
+LONGEST = 24  # characters of a symbolic size in the table
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One launch of a kernel function. `tasks`, `flops` and `bytes` may be symbolic; `bytes` is what must be read and written at least.
+
+    A product that packs an operand first has a launch for each packing, which reads and writes the packed elements and computes nothing.
+    """
+
+    name: str
+    function: str
+    tasks: Dim
+    flops: Dim
+    bytes: Dim
+    origins: tuple[Node, ...]
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """The names of the ops it computes."""
+        return tuple(dict.fromkeys(node.op.name for node in self.origins))
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The user's lines it comes from."""
+        return tuple(map(str, sorted({source for node in self.origins for source in node.provenance.sources})))
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """The modules it comes from."""
+        return tuple(sorted({module for node in self.origins for module in node.provenance.modules}))
+
+    @property
+    def origin(self) -> str:
+        """Module and line, in short."""
+        modules, sources = (f"{found[0]}{' ...' * (len(found) > 1)}" if found else "" for found in (self.modules, self.sources))
+        return f"{modules} {sources}".strip()
+
+    @cached_property
+    def dtype(self) -> str:
+        """The widest floating dtype of its results: what limits its arithmetic."""
+        found = {tensor.dtype for node in self.origins for tensor in node.outputs}
+        return "float64" if "float64" in found else "float32"
+
+
+class Kernels(tuple[Kernel, ...]):
+    """The kernels of a program; prints as a table."""
+
+    __slots__ = ()
+
+    @property
+    def table(self) -> Table:
+        rows = tuple((str(k), one.name, one.function, _short(one.tasks), _short(one.flops), _short(one.bytes), one.origin) for k, one in enumerate(self))
+        columns = ("#", "kernel", "function", "tasks", "flops", "bytes", "from")
+        return Table(f"{len(self)} kernels", columns, rows, ("kernel", "function", "from"))
+
+    def __str__(self) -> str:
+        return self.table.text()
+
+    def _repr_html_(self) -> str:
+        return self.table.html()
+
+
+def _short(size: Dim) -> str:
+    text = str(size)
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
+def describe(launches: Sequence[Launch]) -> Kernels:
+    """The description of every launch."""
+    last = {id(launch.step): position for position, launch in enumerate(launches)}
+    return Kernels(_describe(launch, is_packing=last[id(launch.step)] != position) for position, launch in enumerate(launches))
+
+
+def _describe(launch: Launch, *, is_packing: bool) -> Kernel:
+    step = launch.step
+    if not is_packing:
+        return Kernel(step.name, launch.function, launch.tasks, flops_of(step), bytes_moved(step), tuple(step.origins))
+    moved = launch.work * (2 * numpy_dtype(step.values[0].dtype).itemsize)
+    return Kernel(f"pack for {step.name}", launch.function, launch.tasks, 0, moved, tuple(step.origins))

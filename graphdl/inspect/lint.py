@@ -1,0 +1,3 @@
+"""stub"""
+class Finding: ...
+def lint(of): return []

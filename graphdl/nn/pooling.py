@@ -1,0 +1,229 @@
+"""Pooling layers: the largest or the mean element of windows, or of a fixed number of cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from ..errors import ShapeError
+from ..ir import Tensor
+from ..ops.convolution import Window, per_axis
+from ..ops.elementwise import describe
+from ..ops.pooling import MaxPool, WindowSum
+from ..ops.resize import mean_cells
+from ..ops.shape import expand_dims, squeeze
+from ..ops.source import full
+from ..sizes import Dim, ceildiv, minimum
+from .module import Module
+
+Numbers = int | Sequence[int]
+Optional = int | Sequence[int | None] | None
+
+
+def max_pool1d(
+    input: Tensor, kernel_size: Numbers, stride: Numbers | None = None, padding: Numbers = 0, dilation: Numbers = 1, ceil_mode: bool = False
+) -> Tensor:
+    """The largest element of every window of input (N, C, L) or (C, L); padding never is the largest.
+
+    The stride is the kernel's size unless given. With `ceil_mode`, windows that start inside the data may reach beyond its end.
+    Raises ShapeError for a kernel larger than the padded data, or padding of more than half a kernel.
+    """
+    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def max_pool2d(
+    input: Tensor, kernel_size: Numbers, stride: Numbers | None = None, padding: Numbers = 0, dilation: Numbers = 1, ceil_mode: bool = False
+) -> Tensor:
+    """As `max_pool1d`, for input (N, C, H, W) or (C, H, W)."""
+    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def avg_pool1d(
+    input: Tensor, kernel_size: Numbers, stride: Numbers | None = None, padding: Numbers = 0, ceil_mode: bool = False, count_include_pad: bool = True
+) -> Tensor:
+    """The mean of every window of input (N, C, L) or (C, L), counting padding as elements unless `count_include_pad` is off.
+
+    What `ceil_mode` lets reach beyond the padded end is never counted. Raises as `max_pool1d`.
+    """
+    return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+
+
+def avg_pool2d(
+    input: Tensor, kernel_size: Numbers, stride: Numbers | None = None, padding: Numbers = 0, ceil_mode: bool = False, count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:  # fmt: skip
+    """As `avg_pool1d`, for input (N, C, H, W) or (C, H, W); `divisor_override` divides every sum instead of the count."""
+    return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+def adaptive_avg_pool1d(input: Tensor, output_size: Optional) -> Tensor:
+    """The mean of each of `output_size` cells, that overlap where the size is no multiple, of input (..., L); None keeps the axis."""
+    return _adaptive(1, input, output_size)
+
+
+def adaptive_avg_pool2d(input: Tensor, output_size: Optional) -> Tensor:
+    """As `adaptive_avg_pool1d`, for the last two axes."""
+    return _adaptive(2, input, output_size)
+
+
+class _Slide:
+    """The windows of one pooling call: options checked, and the places after the data that whole windows need."""
+
+    def __init__(self, name: str, count: int, input: Tensor, kernel: Numbers, stride: Numbers | None, padding: Numbers, dilation: Numbers, ceil: bool) -> None:
+        if input.ndim not in (count + 1, count + 2):
+            raise ShapeError(f"{name}: needs an input of {count + 1} or {count + 2} axes, got {describe(input)}")
+        self.kernel = per_axis(kernel, count, f"{name}: kernel_size")
+        self.strides = self.kernel if stride is None else per_axis(stride, count, f"{name}: stride")
+        self.low, self.dilation = per_axis(padding, count, f"{name}: padding"), per_axis(dilation, count, f"{name}: dilation")
+        if any(2 * width > taps for width, taps in zip(self.low, self.kernel, strict=True)):
+            raise ShapeError(f"{name}: padding {self.low} is more than half of the kernel {self.kernel}")
+        sizes = zip(input.shape[-count:], self.kernel, self.strides, self.low, self.dilation, strict=True)
+        self.high = tuple(_after(*one) for one in sizes) if ceil else self.low
+
+    def counts(self, input: Tensor, include_padding: bool) -> Tensor:
+        """How many elements every window holds, (1, 1, *counts): padding that was asked for is counted or not."""
+        width = tuple(2 * low if include_padding else 0 for low in self.low)
+        spatial = input.shape[2:]
+        ones = full((1, 1, *(size + more for size, more in zip(spatial, width, strict=True))), 1.0, input.dtype)
+        low = (0,) * len(self.low) if include_padding else self.low
+        high = tuple(after - low for after, low in zip(self.high, self.low, strict=True)) if include_padding else self.high
+        return self.sum(ones, low, high)
+
+    def sum(self, input: Tensor, low: tuple[int, ...], high: tuple[Dim, ...]) -> Tensor:
+        """The sum of every window."""
+        return WindowSum(self.kernel, self.strides, low, high, self.dilation, (1,) * len(low))(input)
+
+
+def _after(size: Dim, kernel: int, stride: int, padding: int, dilation: int) -> Dim:
+    """Places after the data such that the windows are as many as can start before the padded end, the last one inside the data."""
+    reach = Window(stride, padding, padding, dilation, 1).reach(kernel)
+    last = minimum(ceildiv(size + 2 * padding - reach, stride), (size + padding - 1) // stride)
+    return last * stride + reach - size - padding
+
+
+def _batched(count: int, input: Tensor) -> tuple[Tensor, bool]:
+    single = input.ndim == count + 1
+    return (expand_dims(input, 0) if single else input), single
+
+
+def _max_pool(count: int, input: Tensor, kernel: Numbers, stride: Numbers | None, padding: Numbers, dilation: Numbers, ceil_mode: bool) -> Tensor:
+    slide = _Slide(f"max_pool{count}d", count, input, kernel, stride, padding, dilation, ceil_mode)
+    batch, single = _batched(count, input)
+    result = MaxPool(slide.kernel, slide.strides, slide.low, slide.high, slide.dilation)(batch)
+    return squeeze(result, 0) if single else result
+
+
+def _avg_pool(
+    count: int, input: Tensor, kernel: Numbers, stride: Numbers | None, padding: Numbers, ceil_mode: bool, include_padding: bool, divisor: int | None
+) -> Tensor:
+    slide = _Slide(f"avg_pool{count}d", count, input, kernel, stride, padding, 1, ceil_mode)
+    batch, single = _batched(count, input)
+    sums = slide.sum(batch, slide.low, slide.high)
+    taps = 1
+    for size in slide.kernel:
+        taps *= size
+    is_even = include_padding and slide.high == slide.low
+    result = sums / divisor if divisor else sums * (1 / taps) if is_even else sums / slide.counts(batch, include_padding)
+    return squeeze(result, 0) if single else result
+
+
+def _adaptive(count: int, input: Tensor, output_size: Optional) -> Tensor:
+    sizes = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * count
+    if input.ndim < count + 1 or len(sizes) != count:
+        raise ShapeError(f"adaptive_avg_pool{count}d: output_size {output_size} needs {count} spatial axes after the channels, got {describe(input)}")
+    for axis, size in zip(range(input.ndim - count, input.ndim), sizes, strict=True):
+        input = input if size is None else mean_cells(input, size, axis)
+    return input
+
+
+class _MaxPool(Module):
+    count: ClassVar[int]
+
+    def __init__(
+        self, kernel_size: Numbers, stride: Numbers | None = None, padding: Numbers = 0, dilation: Numbers = 1, return_indices: bool = False,
+        ceil_mode: bool = False,
+    ) -> None:  # fmt: skip
+        if return_indices:
+            raise NotImplementedError(f"{type(self).__name__}: return_indices is not supported")
+        self.kernel_size, self.stride, self.padding = kernel_size, kernel_size if stride is None else stride, padding
+        self.dilation, self.ceil_mode = dilation, ceil_mode
+
+    def forward(self, input: Tensor) -> Tensor:
+        return _max_pool(self.count, input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, dilation={self.dilation}, ceil_mode={self.ceil_mode}"
+
+
+class MaxPool1d(_MaxPool):
+    """`max_pool1d` as a module."""
+
+    count = 1
+
+
+class MaxPool2d(_MaxPool):
+    """`max_pool2d` as a module."""
+
+    count = 2
+
+
+class _AvgPool(Module):
+    count: ClassVar[int]
+    divisor_override: int | None = None
+
+    def __init__(
+        self, kernel_size: Numbers, stride: Numbers | None = None, padding: Numbers = 0, ceil_mode: bool = False, count_include_pad: bool = True
+    ) -> None:
+        self.kernel_size, self.stride, self.padding = kernel_size, kernel_size if stride is None else stride, padding
+        self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
+
+    def forward(self, input: Tensor) -> Tensor:
+        options = (self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad, self.divisor_override)
+        return _avg_pool(self.count, input, *options)
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+class AvgPool1d(_AvgPool):
+    """`avg_pool1d` as a module."""
+
+    count = 1
+
+
+class AvgPool2d(_AvgPool):
+    """`avg_pool2d` as a module."""
+
+    count = 2
+
+    def __init__(
+        self, kernel_size: Numbers, stride: Numbers | None = None, padding: Numbers = 0, ceil_mode: bool = False, count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
+        self.divisor_override = divisor_override
+
+
+class _AdaptiveAvgPool(Module):
+    count: ClassVar[int]
+
+    def __init__(self, output_size: Any) -> None:
+        self.output_size = output_size
+
+    def forward(self, input: Tensor) -> Tensor:
+        return _adaptive(self.count, input, self.output_size)
+
+    def extra_repr(self) -> str:
+        return f"output_size={self.output_size}"
+
+
+class AdaptiveAvgPool1d(_AdaptiveAvgPool):
+    """`adaptive_avg_pool1d` as a module."""
+
+    count = 1
+
+
+class AdaptiveAvgPool2d(_AdaptiveAvgPool):
+    """`adaptive_avg_pool2d` as a module."""
+
+    count = 2

@@ -1,0 +1,107 @@
+"""Convolutions against PyTorch's values, and what they refuse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import graphdl as gd
+from graphdl import nn
+from graphdl.errors import ShapeError, TypeRuleError
+from graphdl.nn import functional as F
+from tests.tolerances import assert_close
+from tests.torch_cases import assert_equals_pytorch, load_cases
+
+CASES = {call: case for call, case in load_cases("spatial.npz").items() if call.startswith("Conv")}
+CONSTANT = {call for call in CASES if "padding_mode" in call}  # their padding needs known sizes
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("call", CASES)
+def test_convolutions_equal_pytorch(call: str, dtype: str, backend: str) -> None:
+    assert_equals_pytorch(call, CASES[call], dtype, backend, {0: "N"} if CASES[call]["input"].ndim > 3 else {})
+
+
+@pytest.mark.parametrize("call", [call for call in CASES if call not in CONSTANT and CASES[call]["input"].ndim == CASES[call]["state|weight"].ndim])
+def test_symbolic_spatial_sizes(call: str) -> None:
+    axes = range(2, CASES[call]["input"].ndim)
+    assert_equals_pytorch(call, CASES[call], "float64", "native", {0: "N"} | dict(zip(axes, "DHW", strict=False)))
+
+
+def test_second_derivative_of_a_convolution_is_one_too() -> None:
+    x, w = gd.placeholder("x", (2, 3, 6, 5), "float64"), gd.placeholder("w", (4, 3, 3, 2), "float64")
+    y = F.conv2d(x, w, stride=2, padding=1)
+    (by_x,) = gd.grad((y * y).sum(), [x])
+    (twice,) = gd.grad((by_x * by_x).sum(), [w])
+    operations = {node.op.name for node in gd.Graph([twice]).nodes}
+    assert "convolution" in operations and "scatter_add" not in operations
+    arrays = np.random.default_rng(0).normal(size=(2, 3, 6, 5)), np.random.default_rng(1).normal(size=(4, 3, 3, 2))
+    native, reference = (gd.compile(twice, [x, w], backend=backend)(*arrays) for backend in ("native", "numpy"))
+    assert_close(native, reference)
+
+
+def test_transposed_convolution_is_the_gradient_of_the_convolution() -> None:
+    x, w, y = gd.placeholder("x", (2, 3, 7, 5), "float64"), gd.placeholder("w", (4, 3, 3, 3), "float64"), gd.placeholder("y", (2, 4, 4, 3), "float64")
+    (by_x,) = gd.vjp(F.conv2d(x, w, stride=2, padding=1), [x], y)
+    layer = F.conv_transpose2d(y, w, stride=2, padding=1)
+    assert by_x is layer
+
+
+def test_whole_options_of_torch() -> None:
+    layer = nn.Conv2d(4, 8, (3, 5), 2, "valid", 1, 2, False)
+    assert (layer.kernel_size, layer.stride, layer.groups, layer.bias) == ((3, 5), (2, 2), 2, None)
+    assert layer.weight.shape == (8, 2, 3, 5)
+    assert abs(layer.weight.value).max() <= 1 / np.sqrt(2 * 15)
+    transposed = nn.ConvTranspose2d(4, 8, 3, 2, 1, 1, 2)
+    assert (transposed.weight.shape, transposed.output_padding, transposed.groups) == ((4, 4, 3, 3), (1, 1), 2)
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+@pytest.mark.parametrize("shape", [(0, 3, 5, 5), (2, 0, 5, 5)])
+def test_nothing_to_convolve(shape: tuple[int, ...], backend: str) -> None:
+    x, w = gd.placeholder("x", shape), gd.placeholder("w", (4, shape[1], 3, 3))
+    y = F.conv2d(x, w, padding=1)
+    values = gd.compile([y, *gd.grad(y.sum(), [x, w])], [x, w], backend=backend)(np.ones(shape, "f"), np.ones(w.shape, "f"))
+    assert [value.shape for value in values] == [(shape[0], 4, 5, 5), shape, w.shape]
+    assert not values[0].any()
+    assert not values[2].any()
+
+
+def test_a_kernel_larger_than_the_padded_input_is_refused() -> None:
+    x = gd.placeholder("x", ("N", 3, 4, 4))
+    with pytest.raises(ShapeError, match=r"reaches over 7 places of spatial axis 0, whose padded size is 6") as told:
+        F.conv2d(x, gd.parameter(np.zeros((2, 3, 4, 3), "f")), padding=1, dilation=2)
+    assert "test_convolution.py" in str(told.value)
+    assert "padding larger" in str(told.value)
+
+
+def test_a_kernel_larger_than_a_symbolic_input_is_refused_at_the_call() -> None:
+    x = gd.placeholder("x", (1, 1, "L"))
+    f = gd.compile(F.conv1d(x, gd.parameter(np.ones((1, 1, 3), "f"))), [x])
+    assert f(np.ones((1, 1, 3), "f")).shape == (1, 1, 1)
+    with pytest.raises(ShapeError, match="convolution .*L-3"):
+        f(np.ones((1, 1, 2), "f"))
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "mend"),
+    [
+        (lambda: nn.Conv2d(3, 8, 3, groups=2), ShapeError, "2 groups do not divide 3 input"),
+        (lambda: nn.Conv2d(3, 8, 3, padding_mode="mirror"), TypeRuleError, "zeros, reflect, replicate"),
+        (lambda: nn.Conv2d(3, 8, (3, 3, 3)), TypeRuleError, "2 of them"),
+        (lambda: nn.ConvTranspose2d(3, 8, 3, padding_mode="reflect"), TypeRuleError, "zeros"),
+        (lambda: nn.Conv2d(3, 8, 3)(gd.placeholder("x", ("N", 4, 5, 5))), ShapeError, "channels"),
+        (lambda: nn.Conv2d(3, 8, 3)(gd.placeholder("x", (4, 5))), ShapeError, "3 or 4 axes"),
+        (lambda: nn.Conv2d(3, 8, 3, stride=2, padding="same")(gd.placeholder("x", ("N", 3, 5, 5))), TypeRuleError, "stride 1"),
+        (lambda: nn.Conv2d(3, 8, 3, padding="full")(gd.placeholder("x", ("N", 3, 5, 5))), TypeRuleError, "valid"),
+        (lambda: nn.Conv2d(3, 8, 3)(gd.placeholder("x", ("N", 3, 5, 5), "float64")), TypeRuleError, "cast"),
+        (lambda: nn.Conv2d(3, 8, 3, stride=0)(gd.placeholder("x", ("N", 3, 5, 5))), ShapeError, "at least 1"),
+        (lambda: nn.ConvTranspose2d(3, 8, 3, 2, output_padding=2)(gd.placeholder("x", ("N", 3, 5, 5))), ShapeError, "smaller than the stride"),
+        (lambda: gd.convolution(gd.placeholder("x", ("N", 3, 5)), gd.placeholder("w", (4, 3, 3)), groups=2), ShapeError, "do not divide"),
+    ],
+)
+def test_unfit_options_are_refused(make: object, error: type[Exception], mend: str) -> None:
+    assert callable(make)
+    with pytest.raises(error, match=mend):
+        make()
