@@ -1,1 +1,10 @@
-"""Backends: one folder each, found by name."""
+"""Backends: one folder each, found by its name.
+
+A backend's package exports `build(compilation, *, threads, single, check)`, which gives an object with
+
+    run(arrays) -> list of results      fitting arrays in, visible results out; parameters are updated in place
+    bind(checked) -> callable           optional: a faster way to call than `checked`, which looks at every argument in Python
+
+and whatever else programs of this backend can do; `Executable` passes unknown attributes on to it.
+`compilation` (graphdl.pipeline.Compilation) holds the declared graph and, when asked, the rewritten one.
+"""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
+import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +19,6 @@ from .pipeline import Compilation, Record
 
 Array = np.ndarray[Any, Any]
 MODES = ("train", "inference")
-BACKENDS = {"native": "graphdl.backends.native", "numpy": "graphdl.backends.reference"}
 
 
 class Executable:
@@ -84,13 +85,13 @@ def compile(
     of random state); `passes` is "default", "none" or a list of names.
     Raises CompileError for unknown options, unfit updates, and placeholders that are not listed.
     """
-    if backend not in BACKENDS:
-        raise CompileError(f"backend is one of {', '.join(BACKENDS)}, not {backend!r}")
+    if backend not in backends():
+        raise CompileError(f"backend is one of {', '.join(backends())}, not {backend!r}")
     if threads is not None and threads < 1:
         raise CompileError(f"threads must be at least 1, not {threads}")
     compilation = prepare(outputs, inputs, updates=updates, mode=mode, passes=passes)
     single = isinstance(outputs, Tensor)
-    build = importlib.import_module(BACKENDS[backend]).build
+    build = importlib.import_module(f"graphdl.backends.{backend}").build
     runner = build(compilation, threads=threads or usable_cores(), single=single, check=check)
     return Executable(compilation, runner, single=single)
 
@@ -112,6 +113,13 @@ def prepare(
         changes |= _random_updates(Graph([*ends, *changes.values()]), changes)
     source = Graph([*ends, *changes.values()], inputs)
     return Compilation(source, len(ends), tuple(changes), passes, mode)
+
+
+@functools.cache
+def backends() -> tuple[str, ...]:
+    """The names of the backends: the folders of `graphdl.backends`, each of which exports `build`."""
+    package = importlib.import_module("graphdl.backends")
+    return tuple(info.name for info in pkgutil.iter_modules(package.__path__) if info.ispkg)
 
 
 def usable_cores() -> int:
