@@ -90,13 +90,13 @@ class Partition:
         for group in dict.fromkeys(self.home.values()):
             if not group.axes or group.has_contraction or group.depth == len(group.axes):
                 continue
-            for tensor in sorted(group.inputs, key=lambda one: one.node.number):
-                if tensor.shape != group.shape:
-                    continue
-                sibling = readers.setdefault((tensor, group.shape, group.depth), group)
-                if sibling is not group and self._may_merge(sibling, group):
-                    self._merge(sibling, group)
-                    break
+            shared = [(tensor, group.shape, group.depth) for tensor in sorted(group.inputs, key=lambda one: one.node.number) if tensor.shape == group.shape]
+            siblings = (readers[key] for key in shared if key in readers)
+            sibling = next((one for one in siblings if self._may_merge(one, group)), group)
+            if sibling is not group:
+                self._merge(sibling, group)
+            for key in shared:
+                readers.setdefault(key, sibling)
 
     def _may_merge(self, one: Group, other: Group) -> bool:
         fits = len(one.accesses) + len(other.accesses) <= MAX_NODES and len(one.inputs | other.inputs) <= MAX_INPUTS
