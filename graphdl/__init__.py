@@ -17,18 +17,25 @@ from .ops.source import parameter, placeholder
 from .version import __version__
 
 __all__ = [
-    "Executable", "Graph", "History", "Tensor", "Trainer", "__version__", "checkpoint", "compare", "compile", "cost", "errors", "explain", "grad", "gradient_flow", "hessian", "hvp",
+    "Executable", "Graph", "History", "Tensor", "Trainer", "__version__", "checkpoint", "compare", "compile", "control", "cost", "errors", "explain", "export", "grad", "gradient_flow", "hessian", "hvp",
     "jacobian", "jvp", "lint", "load", "nn", "ops", "optim", "parameter", "placeholder", "random", "save", "vjp",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
     from . import nn, optim, random
     from .inspect import compare, cost, gradient_flow, lint
-    from .io import load, save
+    from .io import export, load, save
     from .train import History, Trainer
 
 # What is imported only when it is first asked for, so that `import graphdl` stays light: modules, and public names in them.
-_LATE = {"inspect": ("compare", "cost", "gradient_flow", "lint"), "io": ("load", "save"), "nn": (), "optim": (), "random": (), "train": ("History", "Trainer")}
+_LATE = {
+    "inspect": ("compare", "cost", "gradient_flow", "lint"),
+    "io": ("export", "load", "save"),
+    "nn": (),
+    "optim": (),
+    "random": (),
+    "train": ("History", "Trainer"),
+}
 _LAZY = {name: module for module, names in _LATE.items() for name in (module, *names)}
 
 

@@ -44,7 +44,12 @@ class IndexOutOfRangeError(GraphdlError, IndexError):
 
 
 class NonFiniteError(GraphdlError, ArithmeticError):
-    """A checked program computed a NaN or an infinity."""
+    """A checked program computed a NaN or an infinity. `node` is the first bad one, `index` the first bad place in its result."""
+
+    def __init__(self, message: str, node: object = None, index: tuple[int, ...] = ()) -> None:
+        super().__init__(message)
+        self.node = node
+        self.index = index
 
 
 class FormatError(GraphdlError, ValueError):

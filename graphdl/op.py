@@ -58,6 +58,7 @@ class Op:
     pattern: ClassVar[str] = "opaque"
     is_input: ClassVar[bool] = False
     is_parameter: ClassVar[bool] = False
+    regions: ClassVar[tuple[str, ...]] = ()  # the fields that are graphs of their own, which passes rewrite like any other
     is_view: ClassVar[bool] = False  # the result is the operand's memory, row by row, under another shape
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -13,6 +13,7 @@ from typing import ClassVar
 from .errors import CompileError
 from .ir import Graph, Tensor
 from .program import CompiledGraph
+from .rewrite.regions import everywhere
 from .signature import Signature
 
 PASSES: dict[str, type[Pass]] = {}
@@ -81,7 +82,7 @@ def run_passes(graph: Graph, passes: Sequence[Pass], *, verify: bool = False) ->
     record = Record()
     for one in passes:
         started = time.perf_counter()
-        result = one.run(graph)
+        result = everywhere(one.run, graph, one.name)
         fired = any(new is not old for new, old in zip(result.outputs, graph.outputs, strict=True))
         record.changes.append(Change(one.name, len(graph.nodes), len(result.nodes), time.perf_counter() - started, fired))
         if fired:

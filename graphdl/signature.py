@@ -30,7 +30,7 @@ class Signature:
 
     def _check_symbols(self, graph: Graph) -> None:
         """Every size that the program uses must follow from its inputs' shapes."""
-        for node in graph.nodes:
+        for node in (node for part in graph.nested() for node in part.nodes):
             for tensor in node.outputs:
                 for size in tensor.shape:
                     unknown = symbols_of(size) - set(self.symbols)

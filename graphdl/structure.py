@@ -1,6 +1,6 @@
 """Nested structures of tensors: tuples, lists and dicts to any depth, with None for nothing.
 
-    flatten({"h": h, "c": (c, None)})  ->  [h, c] and the structure, which puts other leaves in their places
+`flatten({"h": h, "c": (c, None)})` gives [h, c] and the structure, which puts other leaves in their places.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -71,12 +72,12 @@ def _array(node: Node, operands: tuple[Tensor, ...]) -> Sequence[Tensor] | None:
 
 def _is_worthwhile(node: Node, operands: tuple[Tensor, ...]) -> bool:
     """Whether all sizes are numbers and the program does not get much larger than it is."""
-    sizes = [tensor.size for tensor in (node.output, *operands)]
-    known = [size for size in sizes if isinstance(size, int)]
-    if len(known) < len(sizes) or any(_is_symbolic(x.node.op.attributes.get("value")) for x in operands):
+    shapes = [tensor.shape for tensor in (node.output, *operands)]
+    if any(map(_is_symbolic, shapes)) or any(_is_symbolic(x.node.op.attributes.get("value")) for x in operands):
         return False
-    held = [size for size, x in zip(known[1:], operands, strict=True) if isinstance(x.node.op, Constant)]
-    return max(known) <= LARGE and (not operands or known[0] <= max([SMALL, *held]))
+    sizes = [math.prod(size for size in shape if isinstance(size, int)) for shape in shapes]
+    held = [size for size, x in zip(sizes[1:], operands, strict=True) if isinstance(x.node.op, Constant)]
+    return max(sizes) <= LARGE and (not operands or sizes[0] <= max([SMALL, *held]))
 
 
 def _is_symbolic(value: Any) -> bool:

@@ -11,10 +11,10 @@ import pytest
 
 import graphdl as gd
 from graphdl import nn
-from graphdl.errors import GraphdlError, ShapeError, TypeRuleError
+from graphdl.errors import ShapeError, TypeRuleError
 from graphdl.nn import functional as F
 from graphdl.sizes import evaluate
-from tests.references.make_attention_references import CASES, FILE, FUNCTION, Case, differentiable, initial, make, row, weights_like
+from tests.references.make_attention_references import CASES, FILE, FUNCTION, Case, axes, differentiable, initial, make, weights_like
 
 Array = np.ndarray[Any, Any]
 BACKENDS = ["native", "numpy"]
@@ -30,11 +30,16 @@ class Typed:
 
     functional = F
 
-    def __init__(self, dtype: str) -> None:
+    @property
+    def models(self) -> Typed:
+        return Typed(self.dtype, nn.models)
+
+    def __init__(self, dtype: str, names: Any = nn) -> None:
         self.dtype = dtype
+        self.names = names
 
     def __getattr__(self, name: str) -> Any:
-        kind = getattr(nn, name)
+        kind = getattr(self.names, name)
         stacked = name in ("TransformerEncoder", "TransformerDecoder")
         return kind if stacked else lambda *args, **options: kind(*args, **options, dtype=self.dtype)
 
@@ -46,8 +51,7 @@ def cast(array: Array, dtype: str) -> Array:
 
 def declared(case: Case, arrays: dict[str, Array], *, symbolic: bool) -> dict[str, gd.Tensor]:
     """Placeholders for the inputs, with symbols for the sizes that have names, or with numbers."""
-    shapes = {name: [size for size in shape if size not in ("bool", "-inf")] for name, shape in case.inputs.items()}
-    return {name: gd.placeholder(name, shapes[name] if symbolic else array.shape, array.dtype) for name, array in arrays.items()}
+    return {name: gd.placeholder(name, axes(case.inputs[name]) if symbolic else array.shape, array.dtype) for name, array in arrays.items()}
 
 
 def loaded(case: Case, state: Sequence[str], dtype: str) -> tuple[Any, list[gd.Tensor]]:
@@ -56,8 +60,8 @@ def loaded(case: Case, state: Sequence[str], dtype: str) -> tuple[Any, list[gd.T
     if not isinstance(module, nn.Module):
         return module, []
     words = [entry.split() for entry in state]
-    module.load_state_dict({name: initial(seed, tuple(map(int, shape))) for seed, (name, *shape) in enumerate(words)})
-    assert [name for name, _ in module.named_parameters()] == [name for name, *_ in words]
+    module.load_state_dict({name: initial(int(seed), tuple(map(int, shape))) for name, seed, *shape in words})
+    assert list(module.state_dict()) == [name for name, *_ in words]
     return module, module.parameters()
 
 
@@ -98,4 +102,126 @@ def test_every_reference_has_a_case() -> None:
     kinds = [case.kind for case in CASES.values()]
     assert min(kinds.count(kind) for kind in kinds) >= 3
     assert FUNCTION in kinds
-    assert row is not None
+
+
+@each_backend
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("additive", [False, True])
+def test_a_query_that_sees_no_key_gets_zeros(additive: bool, causal: bool, backend: str) -> None:
+    shape = (2, 3, 4, 5)
+    q, k, v = (gd.placeholder(name, shape, "float64") for name in "qkv")
+    seen = np.ones((4, 4), bool)
+    seen[2] = False
+    mask = gd.constant(np.where(seen, 0.0, -np.inf) if additive else seen)
+    result = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal)
+    first = gd.grad((result * result).sum(), [q, k, v])
+    second = gd.grad(sum((g * g).sum() for g in first), [q, k, v])
+    arrays = [np.random.default_rng(seed).normal(size=shape) for seed in range(3)]
+    values = gd.compile([result, *first, *second], [q, k, v], backend=backend)(*arrays)
+    assert not values[0][:, :, 2].any()
+    assert values[0][:, :, 3].all()
+    assert not values[1][:, :, 2].any()
+    assert all(np.isfinite(value).all() for value in values)
+
+
+@each_backend
+def test_dropout_drops_weights_in_training_only(backend: str) -> None:
+    x = gd.placeholder("x", ("N", 40, 8))
+    layer = nn.MultiheadAttention(8, 2, dropout=0.5, batch_first=True)
+    output, weights = layer(x, x, x, average_attn_weights=False)
+    plain, _ = nn.MultiheadAttention(8, 2, batch_first=True)(x, x, x)
+    assert gd.Graph(plain).nodes
+    array = np.random.default_rng(0).normal(size=(3, 40, 8)).astype("f")
+    trained = gd.compile([output, weights], [x], backend=backend)(array)
+    used = gd.compile([output, weights], [x], backend=backend, mode="inference")(array)
+    assert 0.45 < (trained[1] == 0).mean() < 0.55
+    np.testing.assert_allclose(used[1].sum(axis=-1), 1, rtol=1e-5)
+    assert layer.in_proj_weight is not None
+    values = array @ layer.in_proj_weight.value[16:].T
+    mixed = trained[1] @ values.reshape(3, 40, 2, 4).swapaxes(1, 2)
+    expected = mixed.swapaxes(1, 2).reshape(3, 40, 8) @ layer.out_proj.weight.value.T
+    np.testing.assert_allclose(trained[0], expected, atol=1e-5)
+
+
+def test_weights_that_nobody_uses_cost_nothing() -> None:
+    x = gd.placeholder("x", ("L", "N", 6))
+    layer = nn.MultiheadAttention(6, 2)
+    assert layer(x, x, x)[0] is layer(x, x, x, need_weights=False)[0]
+    assert [node.op.name for node in gd.Graph(layer(x, x, x)[0]).nodes].count("attention") == 1
+
+
+@each_backend
+def test_causal_mask_as_option_and_as_matrix_agree(backend: str) -> None:
+    x = gd.placeholder("x", ("L", "N", 6))
+    layer = nn.TransformerEncoderLayer(6, 2, 8, dropout=0.0)
+    mask = nn.Transformer.generate_square_subsequent_mask("L")
+    a, b = gd.compile([layer(x, mask), layer(x, is_causal=True)], [x], backend=backend)(np.random.default_rng(0).normal(size=(5, 2, 6)).astype("f"))
+    np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
+
+
+def test_copies_have_arrays_of_their_own() -> None:
+    layer = nn.TransformerEncoderLayer(4, 2, 8)
+    stack = nn.TransformerEncoder(layer, 2)
+    names = [name for name, _ in stack.named_parameters()]
+    assert [str(tensor.name) for tensor in stack.parameters()] == names
+    first, second = stack.layers
+    assert isinstance(first, nn.TransformerEncoderLayer)
+    assert isinstance(second, nn.TransformerEncoderLayer)
+    assert first.path == "layers.0"
+    np.testing.assert_array_equal(first.linear1.weight.value, second.linear1.weight.value)
+    first.linear1.weight.value[:] = 0
+    assert layer.linear1.weight.value.any()
+
+
+def test_what_is_shared_stays_shared_in_a_copy() -> None:
+    model = nn.models.gpt(5, 4, 4, 1, 2)
+    again = copy.deepcopy(model)
+    assert again.lm_head.weight is again.transformer.wte.weight
+    assert again.lm_head.weight is not model.lm_head.weight
+    assert len(again.parameters()) == len(model.parameters())
+
+
+X = gd.placeholder("x", ("L", "N", 6))
+HEADS = gd.placeholder("heads", ("N", 4, "L", 6))
+FEWER = gd.placeholder("fewer", ("N", 3, "L", 6))
+
+
+@pytest.mark.parametrize(
+    ("declare", "error", "message"),
+    [
+        (lambda: nn.MultiheadAttention(6, 4), ShapeError, "4 heads do not divide embed_dim=6"),
+        (lambda: nn.models.gpt(5, 4, 6, 1, 4), ShapeError, "4 heads do not divide n_embd=6"),
+        (lambda: nn.models.llama(5, 8, 8, 1, 4, 3), ShapeError, "4 heads of queries and 3 of keys"),
+        (lambda: F.scaled_dot_product_attention(HEADS, FEWER, FEWER), ShapeError, r"heads.*test_attention.py:\d+.*enable_gqa=True"),
+        (
+            lambda: F.scaled_dot_product_attention(HEADS, FEWER, FEWER, enable_gqa=True),
+            ShapeError,
+            r"(?s)3 heads of keys do not divide 4.*test_attention.py:\d+",
+        ),
+        (
+            lambda: F.scaled_dot_product_attention(HEADS, HEADS, HEADS, gd.zeros((3, 1, 1))),
+            ShapeError,
+            r"mask float32\[3, 1, 1\] \(test_attention.py:\d+\) does not broadcast",
+        ),
+        (lambda: F.scaled_dot_product_attention(X, X, X, gd.zeros((1, 1), "int64")), TypeRuleError, r"int64\[1, 1\] \(test_attention.py:\d+\) is neither bool"),
+        (lambda: F.scaled_dot_product_attention(X, X, X, dropout_p=1.5), ValueError, "probability"),
+        (lambda: nn.MultiheadAttention(6, 2)(X, X, X, attn_mask=gd.zeros((2, 3, 4, 5))), ShapeError, r"attn_mask .*test_attention.py:\d+.*\[L, L\]"),
+        (lambda: nn.MultiheadAttention(6, 2)(X, X, X, gd.zeros((4,))), ShapeError, r"key_padding_mask .*test_attention.py:\d+.*\[N, L\]"),
+        (lambda: nn.MultiheadAttention(6, 2)(X, X, X, gd.zeros((4, 4), "int64")), TypeRuleError, "key_padding_mask .* is neither bool"),
+        (lambda: nn.MultiheadAttention(8, 2)(X, X, X), ShapeError, r"query 'x' .*test_attention.py:\d+.*needs 8 features"),
+        (lambda: nn.Transformer(8, 2)(X, X), ShapeError, "src 'x' .* needs 8 features"),
+        (lambda: nn.TransformerEncoderLayer(6, 2, activation="tanh"), ValueError, "relu, gelu or a function"),
+    ],
+)
+def test_what_does_not_fit_is_named(declare: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        declare()
+
+
+def test_attention_stays_one_node_until_it_is_compiled() -> None:
+    q = gd.placeholder("q", ("N", 2, "L", 4))
+    result = F.scaled_dot_product_attention(q, q, q, is_causal=True)
+    assert [node.op.name for node in gd.Graph(result).nodes] == ["placeholder", "attention"]
+    program = gd.compile(result, [q], backend="numpy")
+    assert "attention" not in {node.op.name for node in program.graph.nodes}
+    assert all(node.provenance.sources for node in program.graph.nodes)

@@ -7,6 +7,7 @@ import random
 import sys
 import threading
 import tracemalloc
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -330,3 +331,29 @@ def test_without_the_expected_layouts(signature: Signature, monkeypatch: pytest.
     program = call.NativeCall(signature).call
     assert isinstance(program, CheckedCall)
     assert holds(program(vector(9), B), vector(9))
+
+
+def test_memory_of_results_is_used_again_once_nobody_refers_to_it(signature: Signature) -> None:
+    program = call.NativeCall(signature).call
+    x = vector(1000)
+    places = set()
+    for _ in range(10):
+        y, _ = program(x, B)
+        places.add(y.ctypes.data)
+    assert len(places) == 2
+    held = [program(x, B)[0] for _ in range(5)]
+    assert len({array.ctypes.data for array in held}) == 5
+    part = held.pop()[3:5]  # a view keeps the memory
+    expected = part.copy()
+    held.clear()
+    for _ in range(5):
+        program(x + np.float32(1), B)
+    assert (part == expected).all()
+    frozen, _ = program(x, B)
+    place = frozen.ctypes.data
+    frozen.flags.writeable = False
+    del frozen
+    assert all(y.flags.writeable and y.ctypes.data != place for y, _ in [program(x, B)])
+    watched = weakref.ref(program(x, B)[0])
+    fresh, _ = program(x, B)
+    assert watched() is not fresh

@@ -40,7 +40,9 @@ class NativeProgram:
     Code is looked up by the declared graph: if this machine has compiled it before, no pass runs and nothing is emitted.
     """
 
-    def __init__(self, compilation: Compilation, *, threads: int, single: bool, check: str | None = None) -> None:
+    check = ""  # what a subclass watches for; part of the key under which code is found
+
+    def __init__(self, compilation: Compilation, *, threads: int, single: bool) -> None:
         self.compilation = compilation
         self.target: Target = host()
         self._inputs, self.size_names, self._equalities = input_specs(compilation)
@@ -88,14 +90,18 @@ class NativeProgram:
     @cached_property
     def emitted(self) -> Emitted:
         """The module and its launches. Code generation is imported only here: a program from the cache does not need it."""
-        from .codegen.program import emit_program
         from .codegen.shapes import write_shapes
 
-        emitted = emit_program(self.program, self.target, self.size_names)
+        emitted = self._emit()
         self._derived: list[Dim] = []
         self._outputs = [[b.name, b.type.dtype, [self._size(size) for size in b.type.shape]] for b in self.program.outputs]
         write_shapes(emitted, self.size_names, self._derived, self._equalities)
         return emitted
+
+    def _emit(self) -> Emitted:
+        from .codegen.program import emit_program
+
+        return emit_program(self.program, self.target, self.size_names)
 
     @cached_property
     def kernels(self) -> Kernels:
@@ -125,7 +131,7 @@ class NativeProgram:
 
     @cached_property
     def _key(self) -> str:
-        return key_of("program", self.compilation.fingerprint, sources_digest(), target=self.target)
+        return key_of("program", self.check, self.compilation.fingerprint, sources_digest(), target=self.target)
 
     def _from_cache(self) -> Bundle | None:
         data = default_cache().get(self._key)

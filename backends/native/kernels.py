@@ -14,14 +14,15 @@ from graphdl.table import Table
 from graphdl.types import numpy_dtype
 
 if TYPE_CHECKING:
-    from .codegen.program import Launch
+    from .codegen.launch import Launch
 
 LONGEST = 24  # characters of a symbolic size in the table
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """One launch of a kernel function. `tasks`, `flops` and `bytes` may be symbolic; `bytes` is what must be read and written at least.
+    """One launch of a kernel function, in a loop all its rounds. `tasks`, `flops` and `bytes` may be symbolic; `bytes` is what must be
+    read and written at least.
 
     A product that packs an operand first has a launch for each packing, which reads and writes the packed elements and computes nothing.
     """
@@ -91,8 +92,8 @@ def describe(launches: Sequence[Launch]) -> Kernels:
 
 
 def _describe(launch: Launch, *, is_packing: bool) -> Kernel:
-    step = launch.step
+    step, times = launch.step, launch.times
     if not is_packing:
-        return Kernel(step.name, launch.function, launch.tasks, flops_of(step), bytes_moved(step), tuple(step.origins))
-    moved = launch.work * (2 * numpy_dtype(step.values[0].dtype).itemsize)
-    return Kernel(f"pack for {step.name}", launch.function, launch.tasks, 0, moved, tuple(step.origins))
+        return Kernel(step.name, launch.function, launch.tasks * times, flops_of(step) * times, bytes_moved(step) * times, tuple(step.origins))
+    moved = launch.work * times * (2 * numpy_dtype(step.values[0].dtype).itemsize)
+    return Kernel(f"pack for {step.name}", launch.function, launch.tasks * times, 0, moved, tuple(step.origins))

@@ -377,6 +377,11 @@ class Function:
         self.module.declare(name, f"void @{name}({value.type.text}, ptr, {mask.type.text})")
         self.void(f"call void @{name}({value.typed}, ptr align {align} {pointer.text}, {mask.typed})")
 
+    def stream(self, value: Value, pointer: Value, align: int) -> None:
+        """A store past the caches. Other threads see it after a fence."""
+        self.module.globals["0"] = "!0 = !{i32 1}"
+        self.void(f"store {value.typed}, ptr {pointer.text}, align {align}, !nontemporal !0")
+
     def gather(self, pointers: Value, type: Type, mask: Value | None = None, otherwise: Value | None = None) -> Value:
         """Load one element per lane from a vector of pointers."""
         align = max(type.bits // 8, 1)

@@ -12,9 +12,10 @@ import numpy as np
 from graphdl.errors import CallError
 from graphdl.sizes import evaluate
 
-from .codegen.program import EntryWriter, Launch
+from .codegen.entry import EntryWriter
+from .codegen.launch import Launch
 from .kernels import Kernel
-from .llvm import I32, I64, Module
+from .llvm import I32, I64, Module, Value
 from .report import Profile, Row
 from .runtime.cache import cached_object
 from .runtime.checked import allocate
@@ -34,23 +35,33 @@ LEAST, MOST = 5, 1000
 
 
 class TimedEntry(EntryWriter):
-    """An entry that writes the time (seconds, nanoseconds) before the first launch and after each into a table behind the arena."""
+    """An entry that adds the nanoseconds since the launch before to a launch's place in a table behind the arena, each time it runs."""
 
     name = "timed_entry"
 
     def write_launch(self, launch: Launch) -> None:
         if launch is self.launches[0]:
             self.marks = 0
-            self._mark()
+            self.clock, self.before = self.f.alloca(I64, 2), self.f.alloca(I64, 1)
+            with self.f.at(self.f.root):
+                self.f.store(self._now(), self.before)
         super().write_launch(launch)
         self._mark()
 
     def _mark(self) -> None:
         f = self.f
-        self.module.declare("clock_gettime", "i32 @clock_gettime(i32, ptr)")
-        table = self._pointer(self.pool_slot + 2)
-        f.call("clock_gettime", I32, I32.const(MONOTONIC), f.offset(table, I64.const(2 * self.marks), "i64"))
+        place = f.offset(self._pointer(self.pool_slot + 2), I64.const(self.marks), "i64")
+        now = self._now()
+        f.store(f.add(f.load(place, I64), f.sub(now, f.load(self.before, I64))), place)
+        f.store(now, self.before)
         self.marks += 1
+
+    def _now(self) -> Value:
+        f = self.f
+        self.module.declare("clock_gettime", "i32 @clock_gettime(i32, ptr)")
+        f.call("clock_gettime", I32, I32.const(MONOTONIC), self.clock)
+        seconds, rest = (f.load(f.offset(self.clock, I64.const(k), "i64"), I64) for k in range(2))
+        return f.add(f.mul(seconds, I64.const(1_000_000_000)), rest)
 
 
 class TimedProgram:
@@ -60,7 +71,7 @@ class TimedProgram:
         self.program = program
         emitted, target = program.emitted, program.target
         module = Module(target_triple=target.triple, functions=dict(emitted.module.functions), declarations=dict(emitted.module.declarations))
-        writer = TimedEntry(module, program.program, emitted.static, emitted.launches, emitted.plan, program.size_names)
+        writer = TimedEntry(module, program.program, emitted.static, emitted.items, emitted.plan, program.size_names)
         writer.write_entry()
         (text,) = unit_texts(module, TimedEntry.name)
         self.loaded = load_objects([*program.objects, cached_object(text, target)])
@@ -80,7 +91,7 @@ class _Call:
         self.timed = timed
         self.sizes = timed.program.native.checked.sizes_of(arrays)
         outputs = [np.empty(signature.output_shape(spec, self.sizes), spec.dtype) for spec in signature.outputs]
-        self.times = np.zeros((len(timed.launches) + 1, 2), np.int64)
+        self.times = np.zeros(len(timed.launches), np.int64)
         memory, arena = allocate(int(timed.arena_bytes(self.sizes)))
         self.held = [*arrays, *outputs, memory]
         addresses = [array.ctypes.data for array in (*arrays, *outputs)]
@@ -89,11 +100,12 @@ class _Call:
         self.threads = signature.threads
 
     def run(self) -> Array:
-        """The times before the first launch and after every one, in nanoseconds."""
+        """The times before the first launch and after every one, in nanoseconds; the rounds of a launch in a loop are put together."""
+        self.times[:] = 0
         status = self.timed.entry(self.pointers, self.sizes, self.threads)
         if status:
             self.timed.program.signature.failed(status)
-        times: Array = self.times[:, 0] * 1_000_000_000 + self.times[:, 1]
+        times: Array = np.concatenate([[0], np.cumsum(self.times)])
         return times
 
 

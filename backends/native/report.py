@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from graphdl.errors import BackendError
 from graphdl.table import Table, quantity, seconds
@@ -34,7 +35,7 @@ class Profile:
     """The kernels of one program on given inputs, in the order of their launches.
 
     `call` is the median time of a whole call from Python in seconds, `total` the sum of the kernels; `marks` are the nanoseconds at
-    which the launches of one run began, and the end of the last. Limits are the measured peaks of the threads together.
+    which the launches of one run began, and the end of the last; launches in loops stand there with all their rounds together. Limits are the measured peaks of the threads together.
     """
 
     rows: tuple[Row, ...]
@@ -119,17 +120,19 @@ class Profile:
             from matplotlib.figure import Figure
         except ImportError:
             raise BackendError("the roofline is drawn by matplotlib, which is not installed: pip install graphdl[plot]") from None
-        drawn = [row for row in self.rows if row.flops and row.bytes and row.seconds]
         figure = Figure(figsize=(8, 5), layout="constrained")
-        axes = figure.subplots()
+        self._draw(figure.subplots())
+        figure.savefig(path)
+
+    def _draw(self, axes: Any) -> None:
+        drawn = [row for row in self.rows if row.flops and row.bytes and row.seconds]
         bandwidth, roof = self.peaks.copy_bytes_per_second, self.peaks.fma_flops_f32
-        points = [row.intensity for row in drawn]
-        ridge = roof / bandwidth
+        points, ridge = [row.intensity for row in drawn], roof / bandwidth
         span = min([*points, ridge]) / 4, max([*points, ridge]) * 4
-        axes.loglog([span[0], ridge, span[1]], [span[0] * bandwidth, roof, roof], color="black", label=f"{quantity(roof, 'FLOP/s')}, {quantity(bandwidth, 'B/s')}")
+        limits = f"{quantity(roof, 'FLOP/s')}, {quantity(bandwidth, 'B/s')}"
+        axes.loglog([span[0], ridge, span[1]], [span[0] * bandwidth, roof, roof], color="black", label=limits)
         axes.scatter(points, [row.flops / row.seconds for row in drawn], s=[20 + 400 * row.seconds / self.total for row in drawn], alpha=0.6)
         for row in drawn:
             axes.annotate(row.kernel.name, (row.intensity, row.flops / row.seconds), fontsize=7, xytext=(4, 4), textcoords="offset points")
         axes.set(xlabel="operations per byte", ylabel="operations per second", title=f"{self.peaks.threads} threads; area: share of time")
         axes.legend(loc="lower right")
-        figure.savefig(path)

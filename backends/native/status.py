@@ -1,3 +1,4 @@
-"""What a program's entry answers: 0, the number of an index site (from 1), or a broken equality of sizes."""
+"""What a program's entry answers: 0, the number of an index site (from 1), a broken equality of sizes, or a step with a bad result."""
 
 BROKEN_EQUALITY = 1 << 32  # statuses from here on count the size equalities of a call
+NONFINITE = 1 << 48  # statuses from here on count the steps of a program that is checked for NaN and infinity

@@ -7,6 +7,8 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from graphdl.errors import BackendError
+
 from .llvm import Type
 
 
@@ -39,7 +41,15 @@ FAMILIES: dict[str, Target] = {
     "avx2": Target("x86_64-unknown-linux-gnu", "x86-64-v3", "", 32, 16, False, True),
     "x86-64": Target("x86_64-unknown-linux-gnu", "x86-64", "", 16, 16, False, False),
     "neon": Target("aarch64-unknown-linux-gnu", "generic", "+neon", 16, 32, False, True),
+    "apple": Target("arm64-apple-darwin", "apple-m1", "", 16, 32, False, True, l1=64 << 10, l2=4 << 20),
+    "riscv64": Target("riscv64-unknown-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+c", 16, 32, False, False),
+    "riscv64-v": Target("riscv64-unknown-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+c,+v", 16, 32, False, False),
+    "wasm": Target("wasm32-unknown-unknown", "generic", "+simd128", 16, 16, False, False),
 }
+# The rows of an architecture by the first word of its triples; first the one that all its processors can run.
+_ARCHITECTURES = {
+    "x86_64": ("x86-64", "avx2", "avx512"), "aarch64": ("neon", "apple"), "arm64": ("apple", "neon"), "riscv64": ("riscv64", "riscv64-v"), "wasm32": ("wasm",),
+}  # fmt: skip
 _SIGNATURES = {"avx512": ("avx512f", "avx512vl", "avx512dq", "avx512bw"), "avx2": ("avx2", "fma"), "x86-64": ("sse2",), "neon": ("neon",)}
 
 
@@ -63,6 +73,24 @@ def named(family: str) -> Target:
     if family not in FAMILIES:
         raise KeyError(f"no target family {family!r}; there are {', '.join(FAMILIES)}")
     return FAMILIES[family]
+
+
+def for_export(target: str | None) -> Target:
+    """This machine's processor, a row of the table, an LLVM triple, or both as `row@triple`; a triple alone takes the row that all of its kind run.
+
+    Raises BackendError with what there is.
+    """
+    if target is None:
+        return host()
+    if target in FAMILIES:
+        return FAMILIES[target]
+    family, _, triple = target.rpartition("@")
+    architecture, *rest = triple.split("-")
+    rows = _ARCHITECTURES.get(architecture, ())
+    if not rows or family not in ("", *rows):
+        raise BackendError(f"no target {target!r}: give a family ({', '.join(FAMILIES)}), a triple of {', '.join(_ARCHITECTURES)}, or family@triple")
+    row = FAMILIES[family or rows[0]]
+    return replace(row, triple="-".join([architecture, *["unknown"] * (rest[0] == "linux"), *rest])) if rest else row
 
 
 def with_caches(target: Target) -> Target:

@@ -23,7 +23,7 @@ def unit_texts(module: Module, only: str | None = None) -> Iterator[str]:
     known = {**module.declarations, **signatures}
     for name, function in module.functions.items() if only is None else [(only, module.functions[only])]:
         body = str(function).replace("define internal ", "define ", 1)
-        tables = [text for table, text in module.globals.items() if f"@{table}" in body]
+        tables = [text for table, text in module.globals.items() if f"@{table}" in body or f"!{table}" in body]
         used = dict.fromkeys(found for text in (body, *tables) for found in _NAME.findall(text))
         declared = [known[one] for one in used if one in known and one != name]
         yield "\n".join([head, *tables, *declared, body, ""])

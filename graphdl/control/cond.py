@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..calculus.jvp import jvp
@@ -16,7 +17,7 @@ from ..ops.elementwise import describe
 from ..ops.source import Placeholder, full
 from ..structure import flatten
 from ..types import TensorType, is_floating
-from .region import Region, Trace, check_inputs, check_same, close, evaluate_body, labelled, numbered, substitute
+from .region import Region, Trace, Trimmed, check_inputs, check_same, close, evaluate_body, inputs_read, labelled, numbered, part_of, substitute
 
 if TYPE_CHECKING:
     from ..lowering import Lowering
@@ -45,6 +46,13 @@ class Cond(Region):
     def run(self, sizes: Mapping[str, int], *operands: Array) -> tuple[Array, ...]:
         return tuple(evaluate_body(self.then if operands[0] else self.otherwise, operands[1:], sizes))
 
+    def trim(self, used: AbstractSet[int]) -> Trimmed:
+        kept, read = sorted(used), sorted(inputs_read(self.then, used) | inputs_read(self.otherwise, used))
+        if len(kept) == len(self.then.outputs) and len(read) == len(self.then.inputs):
+            return Trimmed(self, range(len(read) + 1), kept)
+        then, otherwise = (part_of(body, kept, read) for body in (self.then, self.otherwise))
+        return Trimmed(replace(self, then=then, otherwise=otherwise), [0, *(k + 1 for k in read)], kept)
+
     def vjp(self, cotangent: Any, output: Any, *operands: Tensor) -> Sequence[Tensor | None]:
         predicate, *given = operands
         cotangents = cotangent if isinstance(cotangent, tuple) else (cotangent,)
@@ -71,7 +79,9 @@ class Cond(Region):
         results = tuple(next(found) if is_floating(x.dtype) else None for x in self.then.outputs)
         return results if isinstance(output, tuple) else results[0]
 
-    def _derived(self, rule: Callable[[Graph], list[Tensor]], predicate: Tensor, given: Sequence[Tensor], seeds: Sequence[Tensor], outer: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def _derived(
+        self, rule: Callable[[Graph], list[Tensor]], predicate: Tensor, given: Sequence[Tensor], seeds: Sequence[Tensor], outer: Sequence[Tensor]
+    ) -> tuple[Tensor, ...]:
         """The cond of both bodies' derivatives, whose `seeds` stand for `outer` tensors. They compute the bodies' values again."""
         since = numbered()
         ends = [substitute(rule(body), self.trace.copies) for body in (self.then, self.otherwise)]

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from ..constraints import unify
 from ..errors import TypeRuleError
 from ..evaluation import evaluate_nodes
 from ..ir import Graph, Node, Tensor, copying, make_node
+from ..ir.graph import topological_order
 from ..op import Array, Op
 from ..ops.shape import Linear
 from ..ops.source import Placeholder
@@ -31,9 +33,7 @@ class Trace:
 
 
 class Region(Op):
-    """The base. `regions` names the fields that are graphs of their own, which passes rewrite like any other."""
-
-    regions: ClassVar[tuple[str, ...]]
+    """The base of ops whose fields `regions` are bodies."""
 
     def bind(self, sizes: Mapping[str, int]) -> _Bound:  # type: ignore[override]
         return _Bound(self, sizes)
@@ -41,9 +41,22 @@ class Region(Op):
     def evaluate(self, *operands: Array) -> tuple[Array, ...]:
         return self.run({}, *operands)
 
+    def trim(self, used: AbstractSet[int]) -> Trimmed:
+        """This op without what only serves results that are not `used`."""
+        raise NotImplementedError
+
     def run(self, sizes: Mapping[str, int], *operands: Array) -> tuple[Array, ...]:
         """The results in NumPy at these symbolic sizes."""
         raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Trimmed:
+    """An op that does less, and which operands it keeps and which results, by their positions."""
+
+    op: Region
+    operands: Sequence[int]
+    results: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -62,6 +75,17 @@ def evaluate_body(body: Graph, operands: Sequence[Array], sizes: Mapping[str, in
     values: dict[Tensor, Array] = dict(zip(body.inputs, operands, strict=True))
     evaluate_nodes(body.nodes, values, sizes)
     return [values[tensor] for tensor in body.outputs]
+
+
+def inputs_read(body: Graph, outputs: Iterable[int]) -> set[int]:
+    """The positions of the inputs on which some outputs depend."""
+    nodes = set(topological_order([body.outputs[k] for k in outputs]))
+    return {k for k, tensor in enumerate(body.inputs) if tensor.node in nodes}
+
+
+def part_of(body: Graph, outputs: Iterable[int], inputs: Iterable[int]) -> Graph:
+    """The body with only these outputs and inputs."""
+    return Graph([body.outputs[k] for k in outputs], [body.inputs[k] for k in inputs])
 
 
 def check_inputs(body: Graph, given: Sequence[TensorType], what: str) -> None:

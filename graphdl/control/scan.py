@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -19,7 +20,7 @@ from ..sizes import Dim, bind
 from ..structure import Structure, flatten
 from ..types import Shape, TensorType, as_dim, numpy_dtype
 from .randomness import draw_anew
-from .region import Region, Trace, check_inputs, check_same, close, evaluate_body, labelled, numbered
+from .region import Region, Trace, Trimmed, check_inputs, check_same, close, evaluate_body, inputs_read, labelled, numbered, part_of
 from .scan_derivative import pull_back, push_forward
 
 if TYPE_CHECKING:
@@ -81,6 +82,23 @@ class Scan(Region):
                 stack[t] = element
         return (*state, *stacks)
 
+    def trim(self, used: AbstractSet[int]) -> Trimmed:
+        """Carries stay as long as a used result depends on them."""
+        outputs = set(used)
+        while True:
+            inputs = inputs_read(self.body, outputs)
+            carries = {k for k in inputs if k < self.carries}
+            if carries <= outputs:
+                break
+            outputs |= carries
+        inputs |= {k for k in outputs if k < self.carries}
+        kept, read = sorted(outputs), sorted(inputs)
+        if len(kept) == len(self.body.outputs) and len(read) == len(self.body.inputs):
+            return Trimmed(self, read, kept)
+        count = sum(k < self.carries for k in read)
+        sequences = sum(k < self.carries + self.sequences for k in read) - count
+        return Trimmed(replace(self, body=part_of(self.body, kept, read), carries=count, sequences=sequences), read, kept)
+
     def vjp(self, cotangent: Any, output: Any, *operands: Tensor) -> Sequence[Tensor | None]:
         return pull_back(self, _tuple(cotangent), operands)
 
@@ -125,7 +143,7 @@ def scan(fn: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any = None, l
     carries = [Placeholder(f"c{k}", x.dtype, x.shape)() for k, x in enumerate(inits)]
     elements = [Placeholder(f"x{k}", x.dtype, x.shape[1:])() for k, x in enumerate(sequences)]
     answer = fn(carry_form.unflatten(carries), element_form.unflatten(elements))
-    if not isinstance(answer, tuple) or len(answer) != 2:
+    if not _is_pair(answer):
         raise TypeRuleError(f"scan: the function must return a pair (carry, y), not {type(answer).__name__}: y may be None")
     following, form = _tensors(answer[0])
     check_carry("scan", carry_form, form, inits, following)
@@ -138,6 +156,10 @@ def scan(fn: Callable[[Any, Any], tuple[Any, Any]], init: Any, xs: Any = None, l
     op = Scan(closed.bodies[0], len(carries), len(elements), steps, bool(reverse), closed.trace)
     results = make_node(op, [*inits, *sequences, *drawn.sequences, *closed.captured]).outputs
     return carry_form.unflatten(results[: len(carries)]), result_form.unflatten(results[len(carries) :])
+
+
+def _is_pair(answer: object) -> bool:
+    return isinstance(answer, tuple) and len(answer) == 2
 
 
 def _tensors(value: Any) -> tuple[list[Tensor], Structure]:

@@ -50,26 +50,26 @@ class _Derivative:
         _, self.outer_sequences, self.outer_captured = op.split(operands)
         self.constant: Sequence[Tensor] = ()  # placeholders of the derivative that are the same in every step
 
-    def loop(self, carries: _Part, sequences: _Part, ends: Sequence[Tensor], factors: Sequence[Tensor], *, reverse: bool) -> tuple[tuple[Tensor, ...], dict[Tensor, Tensor]]:
+    def loop(
+        self, carries: _Part, sequences: _Part, ends: Sequence[Tensor], factors: Sequence[Tensor], *, reverse: bool
+    ) -> tuple[tuple[Tensor, ...], dict[Tensor, Tensor]]:
         """The scan that computes `ends`, first the next carries. Returns its results, and the stacked forms of `factors`."""
         op = self.op
         fresh = [*carries.inner, *sequences.inner, *self.constant]
-        stored = {x: y for x, y in zip(op.stacked, self._results(op), strict=True)}
-        known = {**stored, **dict(zip(self.sequences, self.outer_sequences, strict=True))}
+        results = make_node(op, self.operands).outputs[op.carries :]
+        known = dict(zip((*op.stacked, *self.sequences), (*results, *self.outer_sequences), strict=True))
         kept = kept_values([*ends, *factors], fresh, [*self.carries, *self.sequences], known)
         if kept:
             known |= self._keep(kept)
-        extra = [x for x in factors if x not in known]
+        count = len(carries.inner)
+        extra = [x for x in factors if x not in known and x not in set(ends[count:])]
         read = _read_at_border([*ends, *extra], fresh, known)
         elements = [*sequences.inner, *read]
         bound = dict(zip(self.captured, self.outer_captured, strict=True))
         closed = close([[*ends, *extra]], labelled(c=carries.inner, x=elements), bound, before=op.trace)
-        made = type(op)(closed.bodies[0], len(carries.inner), len(elements), op.length, reverse, closed.trace)
+        made = type(op)(closed.bodies[0], count, len(elements), op.length, reverse, closed.trace)
         results = make_node(made, [*carries.outer, *sequences.outer, *(known[x] for x in read), *closed.captured]).outputs
-        return results, known | dict(zip(extra, results[len(ends) :], strict=True))
-
-    def _results(self, op: Scan) -> tuple[Tensor, ...]:
-        return make_node(op, self.operands).outputs[op.carries :]
+        return results, known | dict(zip([*ends[count:], *extra], results[count:], strict=True))
 
     def _keep(self, kept: Sequence[Tensor]) -> dict[Tensor, Tensor]:
         """The stacked forms of `kept`, from a scan that computes the forward one's results too."""
@@ -123,7 +123,7 @@ class _Reverse(_Derivative):
     def run(self) -> list[Tensor | None]:
         targets = [*self.moving, *_floating(self.sequences), *_floating(self.captured)]
         pulled = self._pulled(targets)
-        following = [pulled[x] if x in pulled else zero for x, zero in zip(self.moving, _zeros(self.moving), strict=True)]
+        following = [pulled.get(x, zero) for x, zero in zip(self.moving, _zeros(self.moving), strict=True)]
         elements = [x for x in self.sequences if x in pulled]
         totals = [self._deferred(x, pulled[x]) for x in self.captured if x in pulled]
         rests = [(x.of, x.rest) for x in totals if x.rest is not None]

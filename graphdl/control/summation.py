@@ -1,6 +1,7 @@
 """Sums over the steps of a loop: products of two values of each step are summed by one contraction after it.
 
-    the gradient of w in h @ w:  sum over t of h[t].T @ dz[t]  =  one product of the stacked h and dz, with t among what is summed over
+So the gradient of w in h @ w, which is the sum over t of h[t].T @ dz[t], is one product of the stacked h and dz, with t among the
+axes that are summed over.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ def _product(term: Tensor) -> Product | None:
     if isinstance(op, Matmul):
         inputs, output = _matmul_labels(term.ndim)
     elif isinstance(op, Einsum) and len(op.inputs) == 2:
-        inputs, output = tuple(tuple(map(ord, labels)) for labels in op.inputs), tuple(map(ord, op.output))
+        first, second = (tuple(map(ord, labels)) for labels in op.inputs)
+        inputs, output = (first, second), tuple(map(ord, op.output))
     else:
         return None
     left, right = (_untransposed(x, labels) for x, labels in zip(term.node.operands, inputs, strict=True))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..calculus.jvp import jvp
@@ -16,7 +17,7 @@ from ..ops.source import Placeholder, full
 from ..structure import Structure, flatten
 from ..types import TensorType, is_floating
 from .cond import cond
-from .region import Region, Trace, check_inputs, check_same, close, evaluate_body, labelled, substitute
+from .region import Region, Trace, Trimmed, check_inputs, check_same, close, evaluate_body, inputs_read, labelled, part_of, substitute
 from .scan import check_carry, scan
 
 if TYPE_CHECKING:
@@ -52,8 +53,19 @@ class While(Region):
             state = evaluate_body(self.body, [*state, *captured], sizes)
         return tuple(state)
 
+    def trim(self, used: AbstractSet[int]) -> Trimmed:
+        """All carries stay, as the condition may depend on any."""
+        every = range(self.carries)
+        read = sorted(set(every) | inputs_read(self.condition, [0]) | inputs_read(self.body, every))
+        if len(read) == len(self.body.inputs):
+            return Trimmed(self, read, every)
+        condition, body = part_of(self.condition, [0], read), part_of(self.body, every, read)
+        return Trimmed(replace(self, condition=condition, body=body), read, every)
+
     def vjp(self, cotangent: Any, output: Any, *operands: Tensor) -> Sequence[Tensor | None]:
-        raise GradientError("while: how many steps it takes is not known, so the values that reverse mode needs cannot be kept: give gd.while_loop a max_length, or use gd.jvp")
+        raise GradientError(
+            "while: how many steps it takes is not known, so the values that reverse mode needs cannot be kept: give gd.while_loop a max_length, or use gd.jvp"
+        )
 
     def jvp(self, tangents: Sequence[Tensor | None], output: Any, *operands: Tensor) -> Any:
         """The loop of the carries and their tangents together."""
@@ -62,15 +74,15 @@ class While(Region):
         state = [k for k in moving if k < self.carries]
         seeds = {k: Placeholder(f"d{k}", inputs[k].dtype, inputs[k].shape)() for k in moving}
         pushed = substitute(jvp([self.body.outputs[k] for k in state], [inputs[k] for k in moving], list(seeds.values())), self.trace.copies)
-        given = {k: full(inputs[k].shape, 0, inputs[k].dtype) if tangents[k] is None else tangents[k] for k in moving}
+        given = {k: tangent if (tangent := tangents[k]) is not None else full(inputs[k].shape, 0, inputs[k].dtype) for k in moving}
         bound = {x: y for body in (self.condition, self.body) for x, y in zip(body.inputs[self.carries :], operands[self.carries :], strict=True)}
-        bound |= {seeds[k]: given[k] for k in moving if k >= self.carries}  # type: ignore[misc]
+        bound |= {seeds[k]: given[k] for k in moving if k >= self.carries}
         same = dict(zip(self.condition.inputs[: self.carries], inputs[: self.carries], strict=True))
         condition = substitute(self.condition.outputs, same)
         own = labelled(c=[*inputs[: self.carries], *(seeds[k] for k in state)])
         closed = close([condition, [*self.body.outputs, *pushed]], own, bound, before=self.trace)
         op = While(closed.bodies[0], closed.bodies[1], len(own), closed.trace)
-        results = make_node(op, [*operands[: self.carries], *(given[k] for k in state), *closed.captured]).outputs  # type: ignore[misc]
+        results = make_node(op, [*operands[: self.carries], *(given[k] for k in state), *closed.captured]).outputs
         found = dict(zip(state, results[self.carries :], strict=True))
         answers = tuple(found.get(k) for k in range(self.carries))
         return answers if isinstance(output, tuple) else answers[0]

@@ -47,31 +47,30 @@ def made(lower: float, upper: float, zero: bool = True, *, tiny: bool = False, h
 
 
 def exactly(value: float) -> Range:
+    """One value."""
     return made(float(value), float(value))
 
 
 def union(x: Range, y: Range) -> Range:
+    """What either holds; masked if one side is the number 0."""
     masked = x.masked or y.masked or (x.number == 0) != (y.number == 0)
-    joined = made(min(x.lower, y.lower), max(x.upper, y.upper), x.may_be_zero or y.may_be_zero, tiny=x.tiny or y.tiny, huge=x.huge or y.huge)
-    return replace(joined, masked=masked, zero=joined.zero and (x.may_be_zero or y.may_be_zero or joined.lower < 0 < joined.upper and not _apart(x, y)))
-
-
-def _apart(x: Range, y: Range) -> bool:
-    """Whether neither holds 0."""
-    return not x.may_be_zero and not y.may_be_zero
+    zero = x.may_be_zero or y.may_be_zero
+    return replace(made(min(x.lower, y.lower), max(x.upper, y.upper), zero, tiny=x.tiny or y.tiny, huge=x.huge or y.huge), masked=masked)
 
 
 def intersect(x: Range, lower: float, upper: float, zero: bool = True) -> Range:
     """The part of `x` within bounds."""
     low, high = max(x.lower, lower), min(x.upper, upper)
-    return replace(x, lower=low, upper=max(low, high), zero=x.zero and zero and low <= 0 <= high, huge=x.huge and upper == INF)
+    return replace(x, lower=low, upper=max(low, high), zero=x.zero and zero and low <= 0 <= high, tiny=x.tiny and zero, huge=x.huge and upper == INF)
 
 
 def negate(x: Range) -> Range:
+    """-x."""
     return replace(x, lower=-x.upper, upper=-x.lower, top=-INF)
 
 
 def add(x: Range, y: Range) -> Range:
+    """x + y."""
     same_sign = (x.lower >= 0 and y.lower >= 0) or (x.upper <= 0 and y.upper <= 0)
     zero = x.may_be_zero and y.may_be_zero if same_sign else True
     tiny = same_sign and not zero and (x.tiny or x.may_be_zero) and (y.tiny or y.may_be_zero)
@@ -79,6 +78,7 @@ def add(x: Range, y: Range) -> Range:
 
 
 def multiply(x: Range, y: Range) -> Range:
+    """x * y of different operands."""
     corners = [_times(a, b) for a in (x.lower, x.upper) for b in (y.lower, y.upper)]
     zero = x.may_be_zero or y.may_be_zero
     return replace(made(min(corners), max(corners), zero, tiny=x.tiny or y.tiny, huge=x.huge or y.huge), masked=x.masked or y.masked)

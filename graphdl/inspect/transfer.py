@@ -28,23 +28,28 @@ def _monotone(function: Callable[[float], float], lower: float = -INF, upper: fl
 
 
 def exponential(x: Range) -> Range:
+    """exp(x)."""
     return made(_exp(x.lower), _exp(x.upper), False, tiny=x.lower < -OVERFLOW, huge=x.upper > OVERFLOW, top=_exp(x.top))
 
 
 def logarithm(x: Range) -> Range:
+    """log(x), inside of its domain."""
     return made(math.log(x.lower) if x.lower > 0 else -INF, math.log(x.upper) if 0 < x.upper < INF else INF)
 
 
 def root(x: Range) -> Range:
+    """sqrt(x), inside of its domain."""
     low, high = max(x.lower, 0.0), max(x.upper, 0.0)
     return made(math.sqrt(low), math.sqrt(high), x.zero and x.lower <= 0, tiny=x.tiny, huge=x.huge)
 
 
 def divide(x: Range, y: Range) -> Range:
+    """x / y."""
     return replace(multiply(x, reciprocal(y)), zero=x.may_be_zero, tiny=x.tiny)
 
 
 def power(x: Range, y: Range) -> Range:
+    """x ** y: roots, whole powers, and powers of numbers in [0, 1]."""
     n = y.number
     if n == 0.5:
         return root(x)
@@ -59,32 +64,39 @@ def power(x: Range, y: Range) -> Range:
 
 
 def absolute(x: Range) -> Range:
+    """|x|."""
     low = 0.0 if x.lower <= 0 <= x.upper else min(abs(x.lower), abs(x.upper))
     return made(low, max(abs(x.lower), abs(x.upper)), x.may_be_zero, tiny=x.tiny, huge=x.huge)
 
 
 def larger(x: Range, y: Range) -> Range:
+    """max(x, y)."""
     zero = (x.may_be_zero and y.lower <= 0) or (y.may_be_zero and x.lower <= 0)
     return made(max(x.lower, y.lower), max(x.upper, y.upper), zero, tiny=x.tiny and y.lower <= 0, huge=x.huge or y.huge, top=max(x.top, y.top))
 
 
 def smaller(x: Range, y: Range) -> Range:
+    """min(x, y)."""
     return negate(larger(negate(x), negate(y)))
 
 
 def sign(x: Range) -> Range:
+    """-1, 0 or 1."""
     return made(-1.0 if x.lower < 0 else 0.0 if x.may_be_zero else 1.0, 1.0 if x.upper > 0 else 0.0, x.may_be_zero)
 
 
 def softplus(x: Range) -> Range:
+    """log(1 + exp(x)), computed without overflow."""
     return made(0.0 if x.lower == -INF else math.log1p(_exp(x.lower)), INF, False, tiny=x.lower < -OVERFLOW)
 
 
 def sigmoid(x: Range) -> Range:
+    """1 / (1 + exp(-x)), computed without overflow."""
     return made(1 / (1 + _exp(-x.lower)), 1 / (1 + _exp(-x.upper)), False, tiny=x.lower < -OVERFLOW)
 
 
 def remainder(x: Range, y: Range) -> Range:
+    """x mod y, of y's sign."""
     return made(0.0, y.upper) if y.lower > 0 else ANY
 
 
@@ -94,10 +106,12 @@ def natural(*operands: Range) -> Range:
 
 
 def shift_right(x: Range, y: Range) -> Range:
-    return made(0.0, x.upper / 2 ** y.lower) if x.lower >= 0 and 0 <= y.lower < 64 else ANY
+    """x >> y of natural numbers."""
+    return made(0.0, x.upper / 2**y.lower) if x.lower >= 0 and 0 <= y.lower < 64 else ANY
 
 
 def bit_and(x: Range, y: Range) -> Range:
+    """x & y: of natural numbers no more than the smaller."""
     return made(0.0, min(x.upper, y.upper)) if x.lower >= 0 and y.lower >= 0 else natural(x, y)
 
 

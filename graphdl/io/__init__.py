@@ -1,7 +1,8 @@
-"""Files of arrays: saving and loading the state of modules and optimisers."""
+"""Files: the state of modules and optimisers, and compiled programs as native code."""
 
 from __future__ import annotations
 
+from .export import export
 from .safetensors import load, read, save, write
 
-__all__ = ["load", "read", "save", "write"]
+__all__ = ["export", "load", "read", "save", "write"]

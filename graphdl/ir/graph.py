@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import importlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..constraints import Constraint
@@ -66,6 +68,14 @@ class Graph:
         """The size equalities that a call must confirm, each with the node that needs it."""
         return tuple((constraint, node) for node in self.nodes for constraint in node.constraints)
 
+    def nested(self) -> Iterator[Graph]:
+        """The graph, and all graphs in attributes of its ops, to any depth."""
+        yield self
+        for node in self.nodes:
+            for value in node.op.attributes.values():
+                if isinstance(value, Graph):
+                    yield from value.nested()
+
     @staticmethod
     def parse(text: str) -> Graph:
         """Read a printed graph back. Raises ParseError with the line."""
@@ -85,6 +95,11 @@ class Graph:
         from .export import to_networkx
 
         return to_networkx(self)
+
+    def to_html(self, path: str | Path) -> None:
+        """Write the explorer: one self-contained page that shows every node with its formula, rule, line and kernel."""
+        # By name: what inspects graphs stands far above them.
+        importlib.import_module("graphdl.inspect.html").write_page(self, path)
 
     def to_dot(self) -> str:
         """The graph in Graphviz' language."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from ..errors import GraphdlError, VerificationError
 from .graph import Graph
 from .node import Node, infer_types
@@ -15,18 +13,10 @@ def verify(graph: Graph) -> None:
     Operands stand before their users; results have the types that the ops infer; every input that is read is listed, under
     a label of its own; every node knows where it comes from. Graphs inside attributes are held to the same.
     """
-    for part in _with_regions(graph):
+    for part in graph.nested():
         _verify_inputs(part)
         _verify_nodes(part)
         _verify_outputs(part)
-
-
-def _with_regions(graph: Graph) -> Iterator[Graph]:
-    pending = [graph]
-    while pending:
-        found = pending.pop()
-        yield found
-        pending += [value for node in found.nodes for value in node.op.attributes.values() if isinstance(value, Graph)]
 
 
 def _verify_inputs(graph: Graph) -> None:

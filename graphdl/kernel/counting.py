@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ..sizes import Dim, minimum, product
 from ..types import TensorType, is_floating, numpy_dtype
 from .expression import Axis, Buffer, Load, Reduce, Scalar, axes_of, walk
 from .functions import TABLE
-from .program import Cumulative, Kernel, Scatter, Step
+from .program import Control, Cumulative, Kernel, Loop, Scatter, Step
 
 
 def bytes_of_type(type: TensorType) -> Dim:
@@ -19,6 +19,8 @@ def bytes_of_type(type: TensorType) -> Dim:
 def flops_of(step: Step) -> Dim:
     """Floating-point operations: every scalar function once for each point it depends on, by the table's counts (an addition is 1,
     an exponential 14), and one for each element that a reduction joins. Work that a schedule repeats does not count."""
+    if isinstance(step, Control):
+        return _inside(step, flops_of)
     total: Dim = 0
     for x in walk(*step.values):
         if isinstance(x, Scalar) and any(is_floating(y.dtype) for y in (x, *x.operands)):
@@ -32,11 +34,15 @@ def flops_of(step: Step) -> Dim:
 
 def bytes_read(step: Step) -> Dim:
     """Bytes of the elements that a step needs from memory, each once; never more than the buffers hold."""
+    if isinstance(step, Control):
+        return _inside(step, bytes_read)
     return _sum(_touched(buffer, loads) for buffer, loads in _loads(step).items())
 
 
 def bytes_written(step: Step) -> Dim:
     """Bytes of the elements that a step writes."""
+    if isinstance(step, Control):
+        return _inside(step, bytes_written)
     if isinstance(step, Kernel):
         return _sum(_points(store.axes) * _itemsize(store.buffer) for store in step.stores)
     everything = bytes_of_type(step.buffer.type)
@@ -46,6 +52,12 @@ def bytes_written(step: Step) -> Dim:
 def bytes_moved(step: Step) -> Dim:
     """Bytes read and written."""
     return bytes_read(step) + bytes_written(step)
+
+
+def _inside(step: Control, measure: Callable[[Step], Dim]) -> Dim:
+    """The measure of all rounds of a loop, of one where their number is not known, and of both sides of a branch."""
+    rounds = step.length if isinstance(step, Loop) else 1
+    return _sum(measure(one) for part in step.parts for one in part.steps) * rounds
 
 
 def _loads(step: Step) -> dict[Buffer, list[Load]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from .expression import Const, Expr, Guard, IndexValue, Load, Reduce, Scalar, Variable
-from .program import Kernel, Program, Scatter, Step
+import textwrap
+
+from .expression import Buffer, Const, Expr, Guard, Index, IndexValue, Load, Reduce, Scalar, Variable
+from .program import Branch, Control, Kernel, Loop, Program, Scatter, Step
 
 
 def format_expression(x: Expr) -> str:
@@ -15,7 +17,7 @@ def format_expression(x: Expr) -> str:
     if isinstance(x, IndexValue):
         return f"[{x.index}]"
     if isinstance(x, Load):
-        return f"{x.buffer.name}[{', '.join(map(str, x.index))}]"
+        return format_place(x.buffer, x.index)
     if isinstance(x, Guard):
         return f"({format_expression(x.body)} if {format_expression(x.predicate)} else {format_expression(x.otherwise)})"
     if isinstance(x, Reduce):
@@ -26,13 +28,32 @@ def format_expression(x: Expr) -> str:
     return f"{name}({', '.join(map(format_expression, x.operands))})"
 
 
+def format_place(buffer: Buffer, index: Index) -> str:
+    """An element of a buffer; where that is a part of its storage, behind the place of the part."""
+    shift = "" if buffer.offset == 0 else f"{buffer.offset}: "
+    return f"{buffer.storage.name}[{shift}{', '.join(map(str, index))}]"
+
+
+def format_control(step: Control) -> str:
+    """A loop or a branch, with its parts indented."""
+    first, *others = (textwrap.indent("\n".join(_lines(part)), "  ") for part in step.parts)
+    if isinstance(step, Loop):
+        return f"for {step.counter} < {step.length}:\n{first}"
+    predicate = format_place(step.predicate, ())  # type: ignore[attr-defined]
+    if isinstance(step, Branch):
+        return f"if {predicate}:\n{first}\nelse:\n{others[0]}"
+    return f"repeat\n{first}\nwhile {predicate}:\n{others[0]}"
+
+
 def format_step(step: Step) -> str:
     """A step as loops and assignments."""
+    if isinstance(step, Control):
+        return format_control(step)
     head = f"{step.name}({', '.join(f'{axis.key} < {axis.size}' for axis in step.axes)})"
     if isinstance(step, Kernel):
-        lines = [f"  {s.buffer.name}[{', '.join(map(str, s.index))}] := {format_expression(s.value)}" for s in step.stores]
+        lines = [f"  {format_place(s.buffer, s.index)} := {format_expression(s.value)}" for s in step.stores]
         return "\n".join([head, *lines])
-    target = f"{step.buffer.name}[{', '.join(map(str, step.index))}]"
+    target = format_place(step.buffer, step.index)
     if isinstance(step, Scatter):
         return f"{head}\n  {target} {step.kind}= {format_expression(step.value)}"
     how = "exclusive " if step.exclusive else ""
@@ -42,6 +63,10 @@ def format_step(step: Step) -> str:
 
 def format_program(program: Program) -> str:
     """Every buffer and step."""
+    return "\n".join(_lines(program))
+
+
+def _lines(program: Program) -> list[str]:
     groups = ("inputs", "parameters", "constants", "temporaries", "outputs")
     buffers = [f"{buffer.storage.kind} {buffer}" for group in groups for buffer in getattr(program, group)]
-    return "\n".join([*buffers, *map(format_step, program.steps)])
+    return [*buffers, *map(format_step, program.steps)]

@@ -1,11 +1,12 @@
 """Programs of the kernel language: buffers, and steps that write them.
 
     Program = Buffer*, Step*
-    Step    = Kernel | Scatter | Cumulative
+    Step    = Kernel | Scatter | Cumulative | Loop | Branch | While
     Kernel  = axes, Store*                 one loop nest; its stores share leading axes
     Store   = buffer[index over axes] := Expr
     Scatter = buffer[b, at(i), a] := buffer[b, at(i), a] joined with Expr, for every i in order
     Cumulative = buffer[b, i, a] := Expr joined over all places up to i
+    Loop    = Program for counter = 0, 1, ..., length - 1    Branch = predicate, Program, Program    While = Program, predicate, Program
 
 Every step names the graph nodes it came from.
 """
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..sizes import Dim, as_size
-from .expression import Axis, Buffer, Expr, Index, Load, Loaded, index_atoms, load, walk
+from .expression import Axis, Buffer, Counter, Expr, Index, Load, Loaded, index_atoms, load, walk
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,76 @@ class Cumulative:
         return (self.buffer,)
 
 
-Step = Kernel | Scatter | Cumulative
+class Control:
+    """The base of steps that hold programs, which have steps and temporaries of their own and share all else with the outer one."""
+
+    @property
+    def parts(self) -> tuple[Program, ...]:
+        raise NotImplementedError
+
+    @property
+    def values(self) -> tuple[Expr, ...]:
+        return tuple(value for part in self.parts for step in part.steps for value in step.values)
+
+    @property
+    def written(self) -> tuple[Buffer, ...]:
+        return tuple(buffer for part in self.parts for step in part.steps for buffer in step.written)
+
+
+@dataclass(frozen=True, eq=False)
+class Loop(Control):
+    """`body` once for every value of `counter` in [0, length), in order."""
+
+    name: str
+    counter: Counter
+    length: Dim
+    body: Program
+    origins: tuple[Any, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Program, ...]:
+        return (self.body,)
+
+
+@dataclass(frozen=True, eq=False)
+class Branch(Control):
+    """`then` if the scalar `predicate` is true, else `otherwise`."""
+
+    name: str
+    predicate: Buffer
+    then: Program
+    otherwise: Program
+    origins: tuple[Any, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Program, ...]:
+        return self.then, self.otherwise
+
+    @property
+    def values(self) -> tuple[Expr, ...]:
+        return (load(self.predicate, ()), *super().values)
+
+
+@dataclass(frozen=True, eq=False)
+class While(Control):
+    """`condition`, then `body` if the scalar `predicate` is true by then, and again."""
+
+    name: str
+    condition: Program
+    predicate: Buffer
+    body: Program
+    origins: tuple[Any, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Program, ...]:
+        return self.condition, self.body
+
+    @property
+    def values(self) -> tuple[Expr, ...]:
+        return (*super().values, load(self.predicate, ()))
+
+
+Step = Kernel | Scatter | Cumulative | Loop | Branch | While
 
 
 @dataclass

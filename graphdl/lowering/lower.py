@@ -15,6 +15,7 @@ from ..kernel.program import Kernel, Program, Step, Store
 from ..program import CompiledGraph
 from ..sizes import Dim, as_size
 from ..types import TensorType
+from .control import ControlLowering
 from .update import Update
 
 
@@ -59,24 +60,35 @@ class Body:
 class Lowering:
     """The program under construction. Ops that are no loop nests add their own steps through it."""
 
-    def __init__(self, compiled: CompiledGraph) -> None:
-        self.compiled = compiled
+    def __init__(self, graph: Graph, outer: Lowering | None = None) -> None:
+        self.graph = graph
         self.program = Program()
         self.buffers: dict[Tensor, Buffer] = {}
+        self.root: Lowering = self if outer is None else outer.root
+        self.updates_last = False  # new values of parameters are copied there at the end
         self._names = 0
 
-    def lower(self) -> Program:
-        graph = self.compiled.graph
-        for tensor in graph.inputs:
+    def lower(self, compiled: CompiledGraph) -> Program:
+        """The whole program: the graph between inputs, results and updates."""
+        for tensor in self.graph.inputs:
             self.program.inputs.append(self.place(tensor, str(tensor.name), "input"))
-        for node in graph.nodes:
-            self._lower_node(node)
-        for k, tensor in enumerate(self.compiled.results):
+        self.lower_nodes()
+        for k, tensor in enumerate(compiled.results):
             self._output(k, tensor)
-        Update(self).write()
+        Update(self, compiled).write()
         return self.program
 
+    def lower_nodes(self) -> None:
+        """Steps for every node. The inputs must have their buffers."""
+        for node in self.graph.nodes:
+            self._lower_node(node)
+
     # -- for ops ------------------------------------------------------------------------------------------------
+
+    @property
+    def control(self) -> ControlLowering:
+        """For ops with bodies."""
+        return ControlLowering(self)
 
     def buffer(self, tensor: Tensor) -> Buffer:
         return self.buffers[tensor]
@@ -95,9 +107,9 @@ class Lowering:
 
     def overwritten(self, tensor: Tensor, operand: Tensor) -> Buffer:
         """Storage for a node's result that holds `operand` to begin with: the operand's own if nothing else reads that, else a copy."""
-        held, graph = self.buffers[operand], self.compiled.graph
+        held, graph = self.buffers[operand], self.graph
         read = [other for node in graph.users[operand.node] for other in node.operands] + list(graph.outputs)
-        if held in self.program.temporaries and sum(other is operand for other in read) == 1:
+        if (held.kind == "carry" or held in self.program.temporaries) and sum(other is operand for other in read) == 1:
             self.buffers[tensor] = held
             return held
         result = self.result(tensor)
@@ -123,9 +135,9 @@ class Lowering:
         if op.is_input:
             return
         if op.is_parameter:
-            self.program.parameters.append(self.place(node.output, str(node.output.name), "parameter"))
+            self._static(node.output, str(node.output.name), "parameter", self.root.program.parameters)
         elif not node.operands and hasattr(op, "state"):
-            self.program.constants.append(self.place(node.output, self._name("c"), "constant"))
+            self._static(node.output, self._name("c"), "constant", self.root.program.constants)
         elif op.is_view:
             source = self.buffers[node.operands[0]]
             self.buffers[node.output] = Buffer(source.name, node.output.type, source.kind, base=source)
@@ -164,7 +176,7 @@ class Lowering:
         buffer = self.buffers[tensor]
         output = Buffer(f"out{position}", tensor.type, "output")
         self.program.outputs.append(output)
-        if buffer.kind == "temporary" and buffer.storage in self.program.temporaries:
+        if buffer.storage in self.program.temporaries and buffer.is_whole:
             self.become(buffer.storage, output)
         else:
             self.copy(buffer, output, [tensor.node])
@@ -184,15 +196,24 @@ class Lowering:
     def _site(self, node: Node, size: Dim) -> int:
         """The number of what to say when an index that `node` reads from data is out of range."""
         message = f"{node.told}: an index is out of range for an axis of size {size}"
-        if message not in self.program.sites:
-            self.program.sites.append(message)
-        return self.program.sites.index(message)
+        sites = self.root.program.sites
+        if message not in sites:
+            sites.append(message)
+        return sites.index(message)
+
+    def _static(self, tensor: Tensor, name: str, kind: str, held: list[Buffer]) -> None:
+        """The memory of a parameter or constant, which bodies share with the outermost program."""
+        if tensor not in self.root.buffers:
+            held.append(self.root.place(tensor, name, kind))
+        self.buffers[tensor] = self.root.buffers[tensor]
 
     def _name(self, stem: str) -> str:
-        self._names += 1
-        return f"{stem}{self._names}"
+        self.root._names += 1
+        return f"{stem}{self.root._names}"
 
 
-def lower_graph(compiled: CompiledGraph) -> Program:
-    """The program that computes a compiled graph."""
-    return Lowering(compiled).lower()
+def lower_graph(compiled: CompiledGraph, *, updates_last: bool = False) -> Program:
+    """The program that computes a compiled graph. With `updates_last`, nothing is computed after a parameter was written."""
+    lowering = Lowering(compiled.graph)
+    lowering.updates_last = updates_last
+    return lowering.lower(compiled)

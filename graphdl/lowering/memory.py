@@ -7,11 +7,11 @@ computed at the call. The same slot rule gives in-place results: a kernel that r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..kernel.expression import Buffer
-from ..kernel.program import Kernel, Program, Step, read_buffers
+from ..kernel.program import Control, Kernel, Program, Step, read_buffers
 from ..sizes import Dim, ceildiv, is_nonnegative, maximum
 from .update import reads_only_in_place
 
@@ -37,20 +37,54 @@ class Plan:
     total: Dim
 
 
-def intervals(program: Program, bytes_of: Mapping[Buffer, Dim]) -> list[Interval]:
-    """The life of every temporary, in the order of first use."""
-    first: dict[Buffer, int] = {}
-    last: dict[Buffer, int] = {}
-    for position, step in enumerate(program.steps):
-        for buffer in (*(b.storage for b in step.written), *read_buffers(step)):
-            first.setdefault(buffer, position)
-            last[buffer] = position
-    found = [
-        Interval(buffer, first[buffer], last[buffer], bytes_of[buffer], _replaceable(program.steps[first[buffer]], buffer, first, last, bytes_of))
-        for buffer in program.temporaries
-        if buffer in first
-    ]
-    return sorted(found, key=lambda one: one.first)
+class Timeline:
+    """When every step runs: steps with bodies take the time of all that is in them, from before the first to after the last."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.spans: dict[int, tuple[int, int]] = {}
+        self._number(program, 0)
+
+    def _number(self, program: Program, now: int) -> int:
+        for step in program.steps:
+            begin = now
+            for part in step.parts if isinstance(step, Control) else ():
+                now = self._number(part, now + 1)
+            self.spans[id(step)] = (begin, now)
+            now += 1
+        return now
+
+    def span(self, step: Step) -> tuple[int, int]:
+        """The first and the last moment of a step."""
+        return self.spans[id(step)]
+
+    def intervals(self, bytes_of: Mapping[Buffer, Dim]) -> list[Interval]:
+        """The life of every temporary, in the order of first use. What lives outside a body lives for all of it."""
+        return sorted(self._intervals(self.program, bytes_of), key=lambda one: one.first)
+
+    def _intervals(self, program: Program, bytes_of: Mapping[Buffer, Dim]) -> Iterator[Interval]:
+        writer: dict[Buffer, Step] = {}
+        first: dict[Buffer, int] = {}
+        last: dict[Buffer, int] = {}
+        for step in program.steps:
+            begin, end = self.span(step)
+            for buffer in (*(b.storage for b in step.written), *read_buffers(step)):
+                writer.setdefault(buffer, step)
+                first.setdefault(buffer, begin)
+                last[buffer] = end
+            for part in step.parts if isinstance(step, Control) else ():
+                yield from self._intervals(part, bytes_of)
+        own = {buffer: bytes_of[buffer] for buffer in program.temporaries if buffer in first}
+        for buffer, size in own.items():
+            yield Interval(buffer, first[buffer], last[buffer], size, _replaceable(writer[buffer], buffer, first, last, own))
+
+
+def temporaries_of(program: Program) -> Iterator[Buffer]:
+    """The temporaries of a program and of the programs in it."""
+    yield from program.temporaries
+    for step in program.steps:
+        for part in step.parts if isinstance(step, Control) else ():
+            yield from temporaries_of(part)
 
 
 def _replaceable(step: Step, new: Buffer, first: Mapping[Buffer, int], last: Mapping[Buffer, int], bytes_of: Mapping[Buffer, Dim]) -> Buffer | None:

@@ -14,6 +14,7 @@ from ..kernel.expression import Buffer, Load, Reduce, walk
 from ..kernel.program import Kernel, read_buffers, reads_indices
 
 if TYPE_CHECKING:
+    from ..program import CompiledGraph
     from .lower import Lowering
 
 Copy = tuple[Buffer, Buffer, Tensor]
@@ -22,8 +23,8 @@ Copy = tuple[Buffer, Buffer, Tensor]
 class Update:
     """The updates of one program under construction, whose steps so far compute all new values."""
 
-    def __init__(self, lowering: Lowering) -> None:
-        self.lowering = lowering
+    def __init__(self, lowering: Lowering, compiled: CompiledGraph) -> None:
+        self.lowering, self.compiled = lowering, compiled
         self.program = lowering.program
         steps = self.program.steps
         self.writers: dict[Buffer, list[int]] = {}
@@ -37,7 +38,7 @@ class Update:
         self.early: set[int] = set()  # steps that write parameters, before all indices are checked
 
     def write(self) -> None:
-        compiled = self.lowering.compiled
+        compiled = self.compiled
         pending = [copy for pair in zip(compiled.updated, compiled.new_values, strict=True) for copy in self._replace(*pair)]
         self._move_behind_checks()
         self._copy(pending)
@@ -47,7 +48,8 @@ class Update:
         target, source = self._parameter(parameter), self.lowering.buffers[value]
         if source.storage is target.storage:
             return []
-        if source.storage not in self.program.temporaries or not self._may_replace(source.storage, target.storage):
+        is_own = source.storage in self.program.temporaries and source.is_whole
+        if self.lowering.updates_last or not is_own or not self._may_replace(source.storage, target.storage):
             return [(source, target, value)]
         self.lowering.become(source.storage, target)
         return []
@@ -96,12 +98,20 @@ class Update:
 
 
 def reads_only_in_place(kernel: Kernel, new: Buffer, old: Buffer) -> bool:
-    """Whether every read of `old` is at the index where `new` is written, by stores of the same axes, outside of any reduction."""
-    store = next(store for store in kernel.stores if store.buffer.storage is new)
+    """Whether every read of `old` is at the index where `new` is written, by stores of the same axes, outside of any reduction.
+
+    The first to read it must not come after the store that writes `new`.
+    """
+    place = next(k for k, store in enumerate(kernel.stores) if store.buffer.storage is new)
+    store = kernel.stores[place]
+    readers = [k for k, other in enumerate(kernel.stores) if any(isinstance(x, Load) and x.buffer.storage is old for x in walk(other.value))]
+    if readers and readers[0] > place:
+        return False
     for other in kernel.stores:
         for x in walk(other.value):
             if isinstance(x, Load) and x.buffer.storage is old:
-                if x.index != store.index or x.buffer.type.shape != store.buffer.type.shape or other.axes != store.axes:
+                same = x.index == store.index and x.buffer.type.shape == store.buffer.type.shape and x.buffer.is_whole
+                if not same or other.axes != store.axes:
                     return False
             elif isinstance(x, Reduce) and any(isinstance(y, Load) and y.buffer.storage is old for y in walk(x)):
                 return False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import functional, init, metrics
+from . import functional, init, metrics, models
 from .activation import (
     ELU,
     GELU,
@@ -36,6 +36,7 @@ from .multihead import MultiheadAttention
 from .normalization import GroupNorm, LayerNorm, RMSNorm
 from .padding import ConstantPad1d, ConstantPad2d, ReflectionPad1d, ReflectionPad2d, ReplicationPad1d, ReplicationPad2d, ZeroPad1d, ZeroPad2d
 from .pooling import AdaptiveAvgPool1d, AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
+from .positions import LearnedPositions, RotaryPositions, SinusoidalPositions
 from .regression import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
 from .resizing import PixelShuffle, PixelUnshuffle, Upsample
 from .transformer import Transformer, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer
@@ -78,6 +79,7 @@ __all__ = [
     "L1Loss",
     "LayerNorm",
     "LeakyReLU",
+    "LearnedPositions",
     "Linear",
     "LogSigmoid",
     "LogSoftmax",
@@ -99,9 +101,11 @@ __all__ = [
     "ReflectionPad2d",
     "ReplicationPad1d",
     "ReplicationPad2d",
+    "RotaryPositions",
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SinusoidalPositions",
     "SmoothL1Loss",
     "Softmax",
     "Softplus",
@@ -120,4 +124,5 @@ __all__ = [
     "functional",
     "init",
     "metrics",
+    "models",
 ]

@@ -89,4 +89,4 @@ def _scale(query: Tensor, scale: float | None) -> float:
     features = query.shape[-1]
     if scale is None and not isinstance(features, int):
         raise ShapeError(f"scaled_dot_product_attention: the query {describe(query)} has a symbolic number of features: give `scale`")
-    return float(scale) if scale is not None else 1 / math.sqrt(features) if features else 1.0  # type: ignore[arg-type]
+    return float(scale) if scale is not None else 1 / math.sqrt(features) if features else 1.0

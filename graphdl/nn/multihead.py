@@ -121,7 +121,7 @@ class MultiheadAttention(Module):
             packed = linear(query, self.in_proj_weight, self.in_proj_bias)
             return [packed[..., k * size : (k + 1) * size] for k in range(3)]
         parts = [slice(k * size, (k + 1) * size) for k in range(3)]
-        weights = [getattr(self, f"{name}_proj_weight") if self.in_proj_weight is None else self.in_proj_weight[part] for name, part in zip("qkv", parts, strict=True)]
+        weights = [getattr(self, f"{name}_proj_weight") for name in "qkv"] if self.in_proj_weight is None else [self.in_proj_weight[part] for part in parts]
         biases = [None if self.in_proj_bias is None else self.in_proj_bias[part] for part in parts]
         return [linear(x, weight, bias) for x, weight, bias in zip((query, key, value), weights, biases, strict=True)]
 
@@ -159,7 +159,8 @@ class MultiheadAttention(Module):
 
 def _attend(heads: Sequence[Tensor], mask: Tensor | None, dropout: float, is_causal: bool) -> tuple[Tensor, Tensor]:
     """Attention's result, and the weights that it took, after dropout."""
-    operands, options = prepared(*heads, mask, dropout, is_causal, None, False)
+    query, key, value = heads
+    operands, options = prepared(query, key, value, mask, dropout, is_causal, None, False)
     op = Attention(**options)
     weights = op.weights(*operands)
     return op(*operands), Dropout(dropout)(weights, operands[-1]) if dropout else weights

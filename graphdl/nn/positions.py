@@ -70,7 +70,7 @@ class SinusoidalPositions(Module):
         self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.dropout(x + sinusoidal_positions(x.shape[-2], self.dim, x.dtype))  # type: ignore[no-any-return]
+        return self.dropout(x + sinusoidal_positions(x.shape[-2], self.dim, x.dtype))
 
     def extra_repr(self) -> str:
         return f"{self.dim}"
@@ -91,7 +91,7 @@ class LearnedPositions(Module):
     def forward(self, x: Tensor, positions: Tensor | None = None) -> Tensor:
         """`positions` (L,) are 0, 1, 2, ... unless given."""
         rows = self.weight[: x.shape[-2]] if positions is None else take(self.weight, positions, 0)
-        return self.dropout(x + rows)  # type: ignore[no-any-return]
+        return self.dropout(x + rows)
 
     def extra_repr(self) -> str:
         return f"{self.max_length}, {self.dim}"

@@ -84,7 +84,7 @@ class TransformerEncoderLayer(_Layer):
         """src (L, N, d_model), or N first with `batch_first`; masks as in `MultiheadAttention`. The same shape comes out."""
 
         def attend(x: Tensor) -> Tensor:
-            return self.self_attn(x, x, x, src_key_padding_mask, False, src_mask, is_causal=is_causal)[0]  # type: ignore[no-any-return]
+            return self.self_attn(x, x, x, src_key_padding_mask, False, src_mask, is_causal=is_causal)[0]
 
         return self._residual(2, self._residual(1, src, attend), self._feed_forward)
 
@@ -111,11 +111,11 @@ class TransformerDecoderLayer(_Layer):
         """tgt (L, N, d_model) and memory (S, N, d_model), or N first with `batch_first`. The shape of tgt comes out."""
 
         def attend(x: Tensor) -> Tensor:
-            return self.self_attn(x, x, x, tgt_key_padding_mask, False, tgt_mask, is_causal=tgt_is_causal)[0]  # type: ignore[no-any-return]
+            return self.self_attn(x, x, x, tgt_key_padding_mask, False, tgt_mask, is_causal=tgt_is_causal)[0]
 
         def remember(x: Tensor) -> Tensor:
             found = self.multihead_attn(x, memory, memory, memory_key_padding_mask, False, memory_mask, is_causal=memory_is_causal)
-            return found[0]  # type: ignore[no-any-return]
+            return found[0]
 
         x = self._residual(2, self._residual(1, tgt, attend), remember)
         return self._residual(3, x, self._feed_forward)
@@ -143,7 +143,7 @@ class TransformerEncoder(Module):
         """The layers' `forward` in turn. `is_causal` is False unless given: a causal mask is used as any other."""
         for layer in self.layers:
             src = layer(src, mask, src_key_padding_mask, bool(is_causal))
-        return src if self.norm is None else self.norm(src)  # type: ignore[no-any-return]
+        return src if self.norm is None else self.norm(src)
 
 
 class TransformerDecoder(Module):
@@ -169,7 +169,7 @@ class TransformerDecoder(Module):
         masks = tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask
         for layer in self.layers:
             tgt = layer(tgt, memory, *masks, bool(tgt_is_causal), memory_is_causal)
-        return tgt if self.norm is None else self.norm(tgt)  # type: ignore[no-any-return]
+        return tgt if self.norm is None else self.norm(tgt)
 
 
 class Transformer(Module):
@@ -223,7 +223,7 @@ class Transformer(Module):
                 raise ShapeError(f"Transformer: {name} {describe(x)} needs {self.d_model} features on its last axis, and a batch if the other has one")
         memory = self.encoder(src, src_mask, src_key_padding_mask, src_is_causal)
         masks = tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask
-        return self.decoder(tgt, memory, *masks, tgt_is_causal, memory_is_causal)  # type: ignore[no-any-return]
+        return self.decoder(tgt, memory, *masks, tgt_is_causal, memory_is_causal)
 
     @staticmethod
     def generate_square_subsequent_mask(sz: Dim | str, dtype: Any = "float32") -> Tensor:

@@ -75,7 +75,7 @@ class Attention(Op):
         scores = np.einsum("...le,...se->...ls", query, key) * query.dtype.type(self.scale)
         scores = scores if not self.masked else np.where(operands[3], scores, -np.inf) if operands[3].dtype == bool else scores + operands[3]
         if self.is_causal:
-            scores = np.where(np.tri(*scores.shape[-2:], dtype=bool), scores, -np.inf)
+            scores = np.where(np.tri(scores.shape[-2], scores.shape[-1]) > 0, scores, -np.inf)
         highest = np.max(scores, axis=-1, keepdims=True, initial=-np.inf)
         weights = np.exp(scores - np.where(highest == -np.inf, 0, highest))
         total = weights.sum(axis=-1, keepdims=True)
@@ -173,7 +173,7 @@ def _repeats(heads: Dim, groups: Dim) -> int:
 def _summed_to(x: Tensor, like: Tensor) -> Tensor:
     """x summed over the axes along which `like`, of the same rank, has size 1."""
     axes = tuple(k for k, (own, size) in enumerate(zip(like.shape, x.shape, strict=True)) if own == 1 and size != 1)
-    return x.sum(axis=axes, keepdims=True) if axes else x  # type: ignore[no-any-return]
+    return x.sum(axis=axes, keepdims=True) if axes else x
 
 
 def _lowest(dtype: str) -> Any:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from ..ir import Tensor
+from ..ir.node import FUNCTIONS
 from .optimizer import Optimizer, Slots, decayed
 from .schedules import Schedule
 
@@ -44,7 +45,7 @@ class RMSprop(Optimizer):
         slots, spread = {"square_avg": square}, square
         if self.centered:
             slots["grad_avg"] = mean = state["grad_avg"] + (1 - self.alpha) * (gradient - state["grad_avg"])
-            spread = square - mean * mean
+            spread = FUNCTIONS["maximum"](square - mean * mean, 0)  # rounding may make it negative
         direction = gradient / (spread.sqrt() + self.eps)
         if self.momentum:
             slots["momentum_buffer"] = direction = self.momentum * state["momentum_buffer"] + direction

@@ -1,6 +1,7 @@
-"""Writes attention.npz: outputs and gradients of PyTorch's attention and transformers, with which the tests compare.
+"""Writes attention.npz: outputs and gradients of PyTorch's attention and transformers and of Hugging Face's GPT-2 and Llama.
 
-Run with a Python that has PyTorch: `python tests/references/make_attention_references.py`. Everything is float64 and seeded.
+Run with a Python that has PyTorch and transformers: `python tests/references/make_attention_references.py`. Everything is
+float64 and seeded.
 The cases themselves are read by the tests too, which need no PyTorch.
 """
 
@@ -20,12 +21,20 @@ Shape = tuple[int | str, ...]
 FILE = Path(__file__).parent / "attention.npz"
 
 
+VOCABULARY = 11
+
+
+def axes(shape: Shape) -> Shape:
+    """A shape of `Case.inputs` without the word for its kind."""
+    return shape[1:] if shape and shape[0] in ("bool", "-inf", "token") else shape
+
+
 @dataclass(frozen=True)
 class Case:
     """A module or function by PyTorch's name, how to make it, its inputs by name and shape, and options of the call.
 
     Sizes that are names stand for those in `sizes`. A shape that begins with "bool" is of a mask that hides about a third,
-    one that begins with "-inf" of an additive one with as many -inf.
+    one that begins with "-inf" of an additive one with as many -inf, one that begins with "token" of numbers below 11.
     """
 
     kind: str
@@ -40,8 +49,10 @@ class Case:
 
     def _draw(self, shape: Shape, seed: int) -> Array:
         generator = np.random.default_rng(seed)
-        values = generator.normal(size=[self.sizes[size] if isinstance(size, str) else size for size in shape if size not in ("bool", "-inf")])
+        values = generator.normal(size=[self.sizes[size] if isinstance(size, str) else size for size in axes(shape)])
         kind, hidden = shape[0], generator.random(values.shape) < 0.3
+        if kind == "token":
+            return generator.integers(0, VOCABULARY, values.shape)
         return hidden if kind == "bool" else np.where(hidden, -np.inf, values) if kind == "-inf" else values
 
 
@@ -54,6 +65,9 @@ FIRST = {"query": ("N", "L", 6), "key": ("N", "S", 4), "value": ("N", "S", 5)}
 SMALL = {"d_model": 6, "nhead": 2, "dim_feedforward": 11, "dropout": 0.0}
 DECODED = {"tgt": ("L", "N", 6), "memory": ("S", "N", 6)}
 BOTH = {"src": ("S", "N", 6), "tgt": ("L", "N", 6)}
+TOKENS: dict[str, Shape] = {"input_ids": ("token", "N", "L")}
+GPT = {"vocab_size": VOCABULARY, "n_positions": 8, "n_embd": 8, "n_head": 2, "dropout": 0.0}
+LLAMA = {"vocab_size": VOCABULARY, "hidden_size": 16, "intermediate_size": 20, "num_attention_heads": 4, "max_position_embeddings": 8}
 FUNCTION = "scaled_dot_product_attention"
 
 CASES: dict[str, Case] = {
@@ -125,6 +139,12 @@ CASES: dict[str, Case] = {
         {**SMALL, "num_encoder_layers": 1, "num_decoder_layers": 2, "norm_first": True, "batch_first": True},
     ),
     "transformer, no bias": Case("Transformer", BOTH, ONE, {**SMALL, "num_encoder_layers": 2, "num_decoder_layers": 1, "bias": False}),
+    "gpt": Case("gpt", TOKENS, ODD, {**GPT, "n_layer": 2}),
+    "gpt, batch of one": Case("gpt", TOKENS, ONE, {**GPT, "n_layer": 1, "layer_norm_epsilon": 1e-3}),
+    "gpt, inner size": Case("gpt", TOKENS, ODD, {**GPT, "n_layer": 1, "n_inner": 5}),
+    "llama": Case("llama", TOKENS, ODD, {**LLAMA, "num_hidden_layers": 2, "num_key_value_heads": 2}),
+    "llama, batch of one": Case("llama", TOKENS, ONE, {**LLAMA, "num_hidden_layers": 1, "rms_norm_eps": 1e-3}),
+    "llama, tied": Case("llama", TOKENS, ODD, {**LLAMA, "num_key_value_heads": 1, "num_hidden_layers": 1, "tie_word_embeddings": True, "rope_theta": 50.0}),
 }
 
 
@@ -135,7 +155,32 @@ def make(nn: Any, case: Case) -> Any:
     if case.kind in ("TransformerEncoder", "TransformerDecoder"):
         layer = getattr(nn, f"{case.kind}Layer")(**case.options)
         return getattr(nn, case.kind)(layer, 2, nn.LayerNorm(case.options["d_model"]))
-    return getattr(nn, case.kind)(**case.options)
+    return getattr(nn.models if case.kind in ("gpt", "llama") else nn, case.kind)(**case.options)
+
+
+class Models:
+    """Hugging Face's models by graphdl's names, wholly in float64: Llama's has float32 written into it in places."""
+
+    def gpt(self, dropout: float, **sizes: Any) -> Any:
+        from transformers import GPT2Config, GPT2LMHeadModel
+
+        drops = dict.fromkeys(("resid_pdrop", "embd_pdrop", "attn_pdrop"), dropout)
+        return GPT2LMHeadModel(GPT2Config(**sizes, **drops, attn_implementation="eager"))
+
+    def llama(self, **sizes: Any) -> Any:
+        import torch
+        from transformers import LlamaConfig, LlamaForCausalLM
+        from transformers.models.llama import modeling_llama
+
+        class Wide:
+            float = float32 = torch.float64
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(torch, name)
+
+        modeling_llama.torch = Wide()
+        torch.Tensor.float = torch.Tensor.double
+        return LlamaForCausalLM(LlamaConfig(**sizes, attn_implementation="eager"))
 
 
 def weights_like(shape: tuple[int, ...]) -> Array:
@@ -149,26 +194,29 @@ def initial(seed: int, shape: tuple[int, ...]) -> Array:
 
 
 def values_of(case: Case) -> dict[str, Array]:
-    """A case in PyTorch: every parameter's name and shape as a word each, all outputs and all gradients, each in one row."""
+    """A case in PyTorch: the name, number and shape of every parameter, all outputs and all gradients, each in one row."""
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
+    torch.nn.models = Models()
     module = make(torch.nn, case)
     named: dict[str, Any] = {}
     if isinstance(module, torch.nn.Module):
-        named = dict(module.double().named_parameters())
-        assert list(named) == list(module.state_dict())
-        with torch.no_grad():
-            for seed, tensor in enumerate(named.values()):
-                tensor.copy_(torch.from_numpy(initial(seed, tuple(tensor.shape))))
+        named = dict(module.double().state_dict(keep_vars=True))
+    parameters = list({id(tensor): tensor for tensor in named.values()}.values())
+    seeds = {id(tensor): seed for seed, tensor in enumerate(parameters)}
+    with torch.no_grad():
+        for tensor in parameters:
+            tensor.copy_(torch.from_numpy(initial(seeds[id(tensor)], tuple(tensor.shape))))
     fed = {name: torch.from_numpy(array) for name, array in case.arrays().items()}
     wanted = [tensor.requires_grad_() for tensor in fed.values() if differentiable(tensor.numpy())]
     with sdpa_kernel(SDPBackend.MATH):
         result = module(**fed, **case.call)
+    result = getattr(result, "logits", result)
     outputs = [tensor for tensor in (result if isinstance(result, tuple) else (result,)) if tensor is not None]
     total = sum((tensor * torch.from_numpy(weights_like(tuple(tensor.shape)))).sum() for tensor in outputs)
-    gradients = torch.autograd.grad(total, [*wanted, *named.values()])
-    state = np.array([" ".join(map(str, (name, *tensor.shape))) for name, tensor in named.items()], "U64")
+    gradients = torch.autograd.grad(total, [*wanted, *parameters])
+    state = np.array([" ".join(map(str, (name, seeds[id(tensor)], *tensor.shape))) for name, tensor in named.items()], "U64")
     return {"state": state, "outputs": row(outputs), "gradients": row(gradients)}
 
 
@@ -183,4 +231,5 @@ def differentiable(array: Array) -> bool:
 
 
 if __name__ == "__main__":
-    np.savez_compressed(FILE, **{f"{name}|{part}": array for name, case in CASES.items() for part, array in values_of(case).items()})
+    written: dict[str, Any] = {f"{name}|{part}": array for name, case in CASES.items() for part, array in values_of(case).items()}
+    np.savez_compressed(FILE, **written)

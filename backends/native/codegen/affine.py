@@ -28,6 +28,8 @@ from graphdl.kernel.program import Kernel, Store
 from graphdl.sizes import Atom, Combined, Dim, SymbolAtom, as_size, atoms_of, divides, product, substitute, terms_of
 from graphdl.types import Shape
 
+from .recombination import recombined
+
 LARGE = 16  # sizes and strides from here on are arguments of shared kernels; smaller ones are worth code of their own
 
 
@@ -89,7 +91,7 @@ class _Flattener:
             if not isinstance(x, Load):
                 return index_value(self.index(x.index)) if isinstance(x, IndexValue) and _has_loaded(x.index) else None
             index = tuple(self.index(part) for part in x.index)
-            return load(self.view(x.buffer), (flat_offset(x.buffer.type.shape, index),))
+            return load(self.view(x.buffer), (recombined(flat_offset(x.buffer.type.shape, index) + x.buffer.offset),))
 
         return transform(root, leaf)
 
@@ -126,7 +128,7 @@ def flat_stores(stores: Sequence[Store]) -> tuple[Store, ...]:
     flattener = _Flattener()
 
     def flat(store: Store) -> Store:
-        offset = flat_offset(store.buffer.type.shape, tuple(flattener.index(part) for part in store.index))
+        offset = flat_offset(store.buffer.type.shape, tuple(flattener.index(part) for part in store.index)) + store.buffer.offset
         return Store(flattener.view(store.buffer), store.axes, (offset,), flattener.expression(store.value))
 
     return tuple(map(flat, stores))

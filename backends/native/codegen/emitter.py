@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from graphdl.kernel.expression import Axis, Buffer, Const, Expr, Guard, IndexValue, Load, Loaded, Reduce, Scalar, axes_of, logical_and
+from graphdl.kernel.expression import Axis, Buffer, Const, Expr, Guard, IndexValue, Load, Loaded, Reduce, Scalar, apply, axes_of, const, logical_and, walk
+from graphdl.kernel.expression import guard as make_guard
 from graphdl.sizes import Atom, Combined, Dim, Size, SymbolAtom, as_size, terms_of
 
 from ..llvm import I1, I64, Function, Scope, Type, Value
@@ -47,6 +48,8 @@ class Emitter:
         self.scopes: list[Scope] = [f.scope]
         self.lanes: Lanes | None = None
         self.sums: dict[int, Value] = {}  # values given from outside, e.g. a contraction's finished sums
+        self.local: dict[Buffer, Value] = {}  # addresses of memory that only this function knows
+        self.streamed: frozenset[Buffer] = frozenset()  # what is stored past the caches, in whole aligned lines
 
     # -- loops --------------------------------------------------------------------------------------------------
 
@@ -144,8 +147,9 @@ class Emitter:
         return [self.f.splat(value, lanes) if lanes else value for value in values]
 
     def _guarded(self, x: Guard, guard: Expr | None) -> Value:
-        inner = x.predicate if guard is None else logical_and(guard, x.predicate)
-        predicate, body, otherwise = self.same_lanes([self.value(x.predicate, guard), self.value(x.body, inner), self.value(x.otherwise, guard)])
+        """Both sides, each with loads only where it is chosen."""
+        inner, outer = _both(guard, x.predicate), _both(guard, apply("bit_not", x.predicate))
+        predicate, body, otherwise = self.same_lanes([self.value(x.predicate, guard), self.value(x.body, inner), self.value(x.otherwise, outer)])
         return self.f.select(predicate, body, otherwise)
 
     # -- loads --------------------------------------------------------------------------------------------------
@@ -206,7 +210,8 @@ class Emitter:
         with self.at_depth(self._depth_of(axes)):
             scope = self.f.scope
             if key not in scope.memo:
-                scope.memo[key] = self.f.offset(self.pointer(buffer), self.index(offset, guard), memory.scalar)
+                pointer = self.local[buffer] if buffer in self.local else self.pointer(buffer)
+                scope.memo[key] = self.f.offset(pointer, self.index(offset, guard), memory.scalar)
             return scope.memo[key]
 
     def addresses(self, buffer: Buffer, offset: Dim, memory: Type, guard: Expr | None = None) -> Value:
@@ -233,7 +238,10 @@ class Emitter:
         parts = linear_part(offset, lanes.axis)
         if parts is not None and parts[0] == 1:
             start = self.f.offset(self.address(buffer, parts[1], memory), lanes.base, memory.scalar)
-            self.f.store(held, start, lanes.mask)
+            if buffer.storage in self.streamed:
+                self.f.stream(held, start, self.target.vector_bytes)
+            else:
+                self.f.store(held, start, lanes.mask)
         else:
             self.f.scatter(held, self.addresses(buffer, offset, memory), lanes.mask)
 
@@ -308,6 +316,14 @@ class Emitter:
         if lanes:
             return self._mask(guard)
         return None if guard is None else self._anywhere(guard)
+
+
+def _both(first: Expr | None, second: Expr) -> Expr:
+    """Whether both hold; `second` is not computed where `first` does not hold if it reads memory."""
+    if first is None:
+        return second
+    reads = any(isinstance(x, Load) for x in walk(second))
+    return make_guard(first, second, const(False, "bool")) if reads else logical_and(first, second)
 
 
 class _Base(Atom):

@@ -24,8 +24,10 @@ from .emitter import Emitter
 from .function import KernelFunction
 from .reduction import contiguous_axis, unroll_of
 from .registers import itemsize
+from .task import Task
 
 MAP_BLOCK = 8192  # elements of the vector axis in one task
+COLUMN_UNROLL = 16  # registers that run down light columns side by side: a stretch of each row long enough to be prefetched
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,10 @@ def schedule_nest(flat: Flat, target: Target) -> NestSchedule:
     shallow = min(len(store.axes) for store in flat.stores)
     if shallow < len(flat.axes):  # some stores end before the innermost axes: those stay inside one task
         return _fitted("row", flat.axes[:shallow], flat.axes[shallow:], vector, lanes, single, 0)
-    return _fitted("column" if reductions else "map", flat.axes[:-1], (vector,), vector, lanes, single, lanes if reductions else MAP_BLOCK)
+    if reductions:
+        lanes = max(lanes, single * COLUMN_UNROLL) if all(_is_plain_sum(x) for x in reductions) and lanes > single else lanes
+        return _fitted("column", flat.axes[:-1], (vector,), vector, lanes, single, lanes)
+    return _fitted("map", flat.axes[:-1], (vector,), vector, lanes, single, MAP_BLOCK)
 
 
 def _fitted(kind: str, outer: tuple[Axis, ...], inner: tuple[Axis, ...], vector: Axis | None, lanes: int, single: int, block: int) -> NestSchedule:
@@ -85,6 +90,8 @@ def _fitted(kind: str, outer: tuple[Axis, ...], inner: tuple[Axis, ...], vector:
 def _column_like(reductions: Sequence[Reduce], flat: Flat) -> bool:
     """Whether lanes along the last axis of the domain read memory better than lanes along the reduced axes."""
     last = flat.axes[-1]
+    if all(_small(axis.size) for x in reductions for axis in x.reduced) and not _small(last.size):
+        return True
     column = row = 0
     for x in reductions:
         along = contiguous_axis(x)
@@ -92,7 +99,11 @@ def _column_like(reductions: Sequence[Reduce], flat: Flat) -> bool:
             if isinstance(y, Load):
                 column += _is_unit(y, last)
                 row += _is_unit(y, along)
-    return column > row or (column == row and _small(contiguous_axis(reductions[0]).size) and not _small(last.size))
+    return column > row
+
+
+def _is_plain_sum(x: Reduce) -> bool:
+    return not x.kind.startswith("arg") and sum(isinstance(y, (Load, Scalar)) for y in walk(x.body)) <= 3
 
 
 def _small(size: Dim) -> bool:
@@ -112,15 +123,17 @@ def single_lanes(stores: Sequence[Store], target: Target) -> int:
     return max(target.vector_bytes // widest, 1)
 
 
-def emit_nest(kernel: KernelFunction, flat: Flat, schedule: NestSchedule) -> None:
-    """Write the body of a kernel function: a loop over its tasks."""
+def emit_nest(kernel: KernelFunction, flat: Flat, schedule: NestSchedule, *, may_stream: bool = False) -> None:
+    """Write the body of a kernel function: a loop over its tasks. With `may_stream` an argument tells whether it streams its results."""
     f, emitter = kernel.f, kernel.emitter
+    task = Task(kernel, flat, schedule, may_stream)
     with f.loop(kernel.begin, kernel.end) as loop:
         rest = loop.index
         block: Value | None = None
         if schedule.blocks != 1:
             rest, block = _split(kernel, rest, schedule.blocks)
-        _bind_outer(kernel, list(schedule.outer), rest, lambda: _inside(kernel, flat, schedule, block))
+        _bind_outer(kernel, list(schedule.outer), rest, lambda: task.run(block))
+    task.finish()
     f.ret()
     assert len(emitter.scopes) == 1
 
@@ -145,63 +158,6 @@ def _bind_outer(kernel: KernelFunction, axes: list[Axis], rest: Value, body: Cal
         value = rest
     with kernel.emitter.binding(last, value):
         _bind_outer(kernel, before, rest, body)
-
-
-def _inside(kernel: KernelFunction, flat: Flat, schedule: NestSchedule, block: Value | None) -> None:
-    """What one task does: stores of leading axes first, then the loops over the inner axes."""
-    emitter = kernel.emitter
-    depth = len(schedule.outer)
-    store_all(emitter, [store for store in flat.stores if len(store.axes) <= depth])
-    deeper = [store for store in flat.stores if len(store.axes) > depth]
-    if deeper:
-        _inner_loops(kernel, list(schedule.inner), deeper, schedule, block)
-
-
-def _inner_loops(kernel: KernelFunction, axes: list[Axis], stores: list[Store], schedule: NestSchedule, block: Value | None) -> None:
-    f, emitter = kernel.f, kernel.emitter
-    axis, *deeper = axes
-    if deeper:
-        with f.loop(I64.const(0), emitter.index(axis.size)) as loop, emitter.binding(axis, loop.index):
-            _inner_loops(kernel, deeper, stores, schedule, block)
-        return
-    begin, end = I64.const(0), emitter.index(axis.size)
-    if block is not None:
-        begin = f.mul(block, I64.const(schedule.block))
-        end = f.intrinsic("smin", I64, f.add(begin, I64.const(schedule.block)), end)
-
-    vector_loop(kernel, axis, begin, end, schedule.lanes, schedule.single, lambda: store_all(emitter, stores))
-
-
-def store_all(emitter: Emitter, stores: Sequence[Store]) -> None:
-    """All values first: one of them may be written over what another one reads."""
-    values = [emitter.value(store.value) for store in stores]
-    for store, value in zip(stores, values, strict=True):
-        emitter.store(store.buffer, store.index[0], value, store.value.dtype)
-
-
-def vector_loop(kernel: KernelFunction, axis: Axis, begin: Value, end: Value, lanes: int, single: int, body: Callable[[], None]) -> None:
-    """Run `body` for `axis` in [begin, end): whole vectors first, the rest under masks, or one by one where masks are slow."""
-    f, emitter = kernel.f, kernel.emitter
-    if lanes < 2:
-        with f.loop(begin, end) as loop, emitter.binding(axis, loop.index):
-            body()
-        return
-    count = f.sub(end, begin) if (begin.text + end.text).count("%") else I64.const(int(end.text) - int(begin.text))
-    known = None if count.text.startswith("%") else int(count.text)
-    whole = f.add(begin, f.sub(count, f.rem(count, I64.const(lanes)))) if known is None else I64.const(int(begin.text) + known // lanes * lanes)
-    if known is None or known >= lanes:
-        with f.loop(begin, whole, lanes) as loop, emitter.vector(axis, loop.index, lanes, None):
-            body()
-    if known is not None and known % lanes == 0:
-        return
-    if not emitter.target.has_masks:
-        with f.loop(whole, end) as loop, emitter.binding(axis, loop.index):
-            body()
-        return
-    with f.loop(whole, end, single) as loop:
-        mask = f.tail_mask(f.sub(end, loop.index), single)
-        with emitter.vector(axis, loop.index, single, mask):
-            body()
 
 
 def work_of(flat: Flat) -> Dim:

@@ -6,20 +6,24 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from graphdl.kernel.expression import Axis, Buffer, Expr, Load, Reduce, Scalar, fresh_axis, substitute_axes, walk
+from graphdl.kernel.expression import Axis, Buffer, Expr, Load, Reduce, Scalar, axes_of, fresh_axis, substitute_axes, walk
 from graphdl.kernel.program import Store
-from graphdl.sizes import Atom, Dim, as_size, floordiv, mod, product, substitute
+from graphdl.sizes import Atom, Dim, as_size, floordiv, mod, product, substitute, terms_of
 from graphdl.types import TensorType
 
-from ..contraction import Contraction, Direct, Known, Parts, Schedule, Shape, Traits, emit_contraction
+from ..contraction import Contraction, Direct, Indexed, Known, Parts, Schedule, Shape, Traits, emit_contraction
 from ..contraction.interface import Axis as Side
 from ..llvm import Function, Module, Scope, Value
 from ..target import Target
 from .affine import Flat, linear_part
 from .emitter import Emitter
 from .function import Arguments, open_emitter
-from .nest import store_all
+from .recombination import recombined_loads
 from .registers import REGISTER
+from .task import store_all
+
+FEW_COLUMNS = 16
+SHORT_SUM = 64
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,28 @@ def match_product(flat: Flat) -> Product | None:
         left, right = right, left
     if flat.axes[-1] in left.axes:  # the last axis is in both: nothing to tile
         return None
+    columns = [axis for axis in flat.axes if axis not in left.axes]
+    apart = columns[:-1] if _is_long(columns[-1].size) else []  # neighbours in memory stay neighbours: the rest goes to the batch
     groups = [
-        [axis for axis in flat.axes if axis in left.axes and axis in right.axes],
+        [axis for axis in flat.axes if (axis in left.axes and axis in right.axes) or axis in apart],
         [axis for axis in flat.axes if axis in left.axes and axis not in right.axes],
-        [axis for axis in flat.axes if axis not in left.axes],
+        [axis for axis in columns if axis not in apart],
         list(x.reduced),
     ]
+    if not groups[1] and groups[0] and _is_short(x):
+        return None
     return _united(x, left, right, groups, flat.stores)
+
+
+def _is_long(size: Dim) -> bool:
+    """Whether an axis alone fills the columns of tiles."""
+    return not isinstance(size, int) or size >= FEW_COLUMNS
+
+
+def _is_short(x: Reduce) -> bool:
+    """Whether sums over so few products are better computed lane by lane than packed."""
+    size = product(axis.size for axis in x.reduced)
+    return isinstance(size, int) and size < SHORT_SUM
 
 
 def _united(x: Reduce, left: Expr, right: Expr, groups: list[list[Axis]], stores: Sequence[Store]) -> Product:
@@ -81,7 +100,8 @@ def _united(x: Reduce, left: Expr, right: Expr, groups: list[list[Axis]], stores
     sums = substitute_axes(x, renamed)
     assert isinstance(sums, Reduce)
     moved = tuple(Store(s.buffer, s.axes, (substitute(s.index[0], values),), substitute_axes(s.value, renamed)) for s in stores)
-    return Product(sums, substitute_axes(left, values), substitute_axes(right, values), batch, m, n, k, moved)
+    sides = [recombined_loads(substitute_axes(side, values)) for side in (left, right)]
+    return Product(sums, *sides, batch, m, n, k, moved)
 
 
 class _Side:
@@ -90,6 +110,7 @@ class _Side:
     def __init__(self, opened: _Open, x: Expr, free: Axis, traits: Traits) -> None:
         self.opened, self.x, self.free = opened, x, free
         self.direct = opened.direct_load(x, free) if traits.is_direct else None
+        self.indexed = opened.indexed_load(x, free) if traits.is_indexed else None
 
     def vector(self, f: Function, batch: Value, free: Value, k: Value, lanes: int, axis: Side, mask: Value | None) -> Value:
         p, emitter = self.opened.product, self.opened.emitter
@@ -135,6 +156,20 @@ class _Open:
         assert strides is not None
         return self._direct(x.buffer, x.dtype, *strides)
 
+    def indexed_load(self, x: Expr, free: Axis) -> Indexed:
+        assert isinstance(x, Load)
+        parts = _separated(x.index[0], free, self.product.k)
+        assert parts is not None
+        at_batch, at_k = parts
+        p, f, emitter = self.product, self.emitter.f, self.emitter
+
+        def emitted(index: Dim, axis: Axis, value: Value) -> Value:
+            with _fresh_scope(f), emitter.binding(axis, value):
+                return emitter.index(index)
+
+        pointer = emitter.pointer(x.buffer)
+        return Indexed(pointer, lambda batch: emitted(at_batch, p.batch, batch), lambda k: emitted(at_k, p.k, k))
+
     def direct_store(self) -> Direct | None:
         p = self.product
         (store, *others) = p.stores
@@ -161,6 +196,25 @@ def _strides(offset: Dim, axes: tuple[Axis, Axis, Axis]) -> tuple[Dim, Dim, Dim,
     return offset, strides[0], strides[1], strides[2]
 
 
+def _separated(offset: Dim, free: Axis, k: Axis) -> tuple[Dim, Dim] | None:
+    """(origin, offset of k) of an offset that is `free` plus a part without k and a part of k alone; None if it is not so."""
+    parts = linear_part(offset, free)
+    if parts is None or parts[0] != 1:
+        return None
+    origin: Dim = 0
+    moved: Dim = 0
+    for monomial, factor in terms_of(parts[1]):
+        term = product(map(as_size, monomial)) * factor
+        used = axes_of(term)
+        if k not in used:
+            origin = origin + term
+        elif used == {k}:
+            moved = moved + term
+        else:
+            return None
+    return origin, moved
+
+
 def traits_of(x: Expr, p: Product, free: Axis) -> Traits:
     """What the schedule must know of an operand."""
     strides = _strides(x.index[0], (p.batch, free, p.k)) if isinstance(x, Load) else None
@@ -172,7 +226,9 @@ def traits_of(x: Expr, p: Product, free: Axis) -> Traits:
         contiguous = "k"
     if strides is not None:
         contiguous = "mn" if strides[2] == 1 else "k" if strides[3] == 1 else None
-    return Traits(contiguous, strides is not None and not _has_data_index(x), p.batch in x.axes)
+    plain = isinstance(x, Load) and not _has_data_index(x)
+    indexed = plain and strides is None and _separated(x.index[0], free, p.k) is not None  # type: ignore[attr-defined]
+    return Traits(contiguous, strides is not None and plain, p.batch in x.axes, indexed)
 
 
 def _unit(x: Load, axis: Axis) -> bool:

@@ -6,37 +6,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from graphdl.kernel.counting import bytes_of_type
-from graphdl.kernel.expression import Buffer
-from graphdl.kernel.program import Kernel, Program, Scatter, Step
-from graphdl.lowering.memory import Interval, Plan, intervals, plan
-from graphdl.sizes import Atom, Dim, SymbolAtom, as_size, substitute
+from graphdl.kernel.expression import Buffer, Expr, Load, Loaded, index_atoms, walk
+from graphdl.kernel.program import Branch, Control, Cumulative, Kernel, Loop, Program, Scatter, Step, While
+from graphdl.lowering.memory import Interval, Plan, Timeline, plan, temporaries_of
+from graphdl.sizes import Dim, substitute
+from graphdl.sizes import product as whole
 
 from ..contraction import Shape
 from ..contraction import plan as plan_contraction
-from ..llvm import I1, I64, PTR, Function, Module, Value
+from ..llvm import Module
 from ..target import Target
 from .affine import flatten, share
-from .emitter import Emitter
+from .entry import EntryWriter
 from .function import Arguments, KernelFunction
+from .launch import Choice, Item, Launch, Repetition, Values, Waiting, launches_of, parts_of
 from .nest import emit_nest, schedule_nest, work_of
 from .product import Product, emit_product, match_product
 from .steps import emit_cumulative, emit_scatter
+from .stream import STREAMS, streaming
 
-Values = dict[Atom, Dim]
 SMALL_PRODUCT = 512  # scalar operations below which a plain nest is as good as the packed engine
-PARALLEL_WORK = 60_000  # scalar operations below which waking the other threads costs more than it gains
-
-
-@dataclass(frozen=True)
-class Launch:
-    """One call of a kernel function: over `tasks` tasks, by all threads if `work` is worth it."""
-
-    function: str
-    arguments: Arguments
-    tasks: Dim
-    work: Dim
-    step: Step
-    values: Values  # numbers that the function takes as arguments
 
 
 @dataclass
@@ -44,10 +33,30 @@ class Emitted:
     """The module of a program, and what is needed to run and to explain it."""
 
     module: Module
-    launches: list[Launch]
+    items: list[Item]
     plan: Plan
     static: list[Buffer]  # parameters and constants, in the order of their pointers
     sites: list[str] = field(default_factory=list)
+
+    @property
+    def launches(self) -> list[Launch]:
+        """Every launch once, also of those in loops."""
+        return list(launches_of(self.items))
+
+
+@dataclass(frozen=True)
+class _Frame:
+    """An open loop: what comes before it, and the storages that it writes."""
+
+    step: Loop | While
+    before: list[Item]
+    written: frozenset[Buffer]
+    times: Dim
+
+    def changes(self, x: Expr) -> bool:
+        """Whether the value of `x` may differ between iterations of the loop."""
+        counter = self.step.counter if isinstance(self.step, Loop) else None
+        return any(isinstance(y, Load) and y.buffer.storage in self.written for y in walk(x)) or any(atom == counter for atom in index_atoms(x))
 
 
 class ProgramEmitter:
@@ -57,173 +66,112 @@ class ProgramEmitter:
         self.program = program
         self.target = target
         self.module = Module(target_triple=target.triple, has_fma=target.has_fma)
-        self.launches: list[Launch] = []
+        self.timeline = Timeline(program)
+        self.items: list[Item] = []
+        self.frames: list[_Frame] = []
+        self.count = 0
         self.scratch: list[Interval] = []
         self._known: dict[str, str] = {}
 
-    def emit(self, symbols: Sequence[str]) -> Emitted:
-        for position, step in enumerate(self.program.steps):
-            self._step(position, step)
+    def emit(self, symbols: Sequence[str], writer: type[EntryWriter]) -> Emitted:
         program = self.program
-        bytes_of = {buffer: bytes_of_type(buffer.type) for buffer in program.temporaries}
-        lives = sorted([*intervals(program, bytes_of), *self.scratch], key=lambda life: life.first)
+        self._steps(program)
+        bytes_of = {buffer: bytes_of_type(buffer.type) for buffer in temporaries_of(program)}
+        lives = sorted([*self.timeline.intervals(bytes_of), *self.scratch], key=lambda life: life.first)
         planned = plan(lives)
         static = [*program.parameters, *program.constants]
-        EntryWriter(self.module, program, static, self.launches, planned, symbols).write()
-        return Emitted(self.module, self.launches, planned, static, program.sites)
+        writer(self.module, program, static, self.items, planned, symbols).write()
+        return Emitted(self.module, self.items, planned, static, program.sites)
 
-    def _step(self, position: int, step: Step) -> None:
-        name = f"k{len(self.launches)}_{step.name}"
+    def _steps(self, program: Program) -> None:
+        for step in program.steps:
+            if isinstance(step, Control):
+                self._control(step)
+            else:
+                self._step(step)
+
+    def _control(self, step: Loop | Branch | While) -> None:
+        """The launches of the parts, in lists of their own."""
+        outer = self.items
+        if not isinstance(step, Branch):
+            times = step.length if isinstance(step, Loop) else 1
+            self.frames.append(_Frame(step, outer, frozenset(buffer.storage for buffer in step.written), times))
+        item: Item = Repetition(step) if isinstance(step, Loop) else Choice(step) if isinstance(step, Branch) else Waiting(step)
+        for part, items in zip(step.parts, parts_of(item), strict=True):
+            self.items = items
+            self._steps(part)
+        if not isinstance(step, Branch):
+            self.frames.pop()
+        self.items = outer
+        outer.append(item)
+
+    def _step(self, step: Kernel | Scatter | Cumulative) -> None:
+        name = f"k{self.count}_{step.name}"
         if isinstance(step, Kernel):
-            self._kernel(position, name, step)
+            self._kernel(name, step)
             return
         kernel = KernelFunction(self.module, self.target, name)
         tasks, work = emit_scatter(kernel, step) if isinstance(step, Scatter) else emit_cumulative(kernel, step)
         self._launch(name, kernel.arguments, tasks, work, step)
 
-    def _kernel(self, position: int, name: str, step: Kernel) -> None:
+    def _kernel(self, name: str, step: Kernel) -> None:
         flat = flatten(step)
         shared, values = share(flat)
         product = match_product(shared)
         if product is not None and work_of(flat) not in range(SMALL_PRODUCT):
-            self._product(position, name, step, product, values)
+            self._product(name, step, product, values)
             return
         schedule = schedule_nest(flat, self.target)
-        work = work_of(flat)
+        work, streams = work_of(flat), streaming(flat, schedule.lanes, self.target)
+        values = {**values, STREAMS: streams}
         if schedule.kind in ("map", "column"):
             flat, schedule = shared, schedule_nest(shared, self.target)
         kernel = KernelFunction(self.module, self.target, name)
-        emit_nest(kernel, flat, schedule)
+        emit_nest(kernel, flat, schedule, may_stream=streams != 0)
         self._launch(name, kernel.arguments, substitute(schedule.tasks, values), work, step, values)
 
-    def _product(self, position: int, name: str, step: Kernel, product: Product, values: Values) -> None:
-        """The packs and the compute kernel, with scratch memory for what is packed."""
+    def _product(self, name: str, step: Kernel, product: Product, values: Values) -> None:
+        """The packs and the compute kernel, with scratch memory for what is packed. What does not change in a loop is packed before it."""
         shape = Shape(*(substitute(size, values) for size in product.shape))  # type: ignore[type-var]
         made = emit_product(self.module, self.target, name, product, shape)
         needs = plan_contraction(made.schedule, shape)  # type: ignore[type-var]
-        for buffer, size in ((made.packed_a, needs.packed_a_bytes), (made.packed_b, needs.packed_b_bytes)):
-            self.scratch.append(Interval(buffer, position, position, size))
-        if made.contraction.pack_a:
-            self._launch(made.contraction.pack_a, made.arguments, needs.pack_a_tasks, shape.batch * shape.m * shape.k, step, values)
-        if made.contraction.pack_b:
-            self._launch(made.contraction.pack_b, made.arguments, needs.pack_b_tasks, shape.batch * shape.n * shape.k, step, values)
+        sides = (product.b, product.a) if made.schedule.transposed else (product.a, product.b)
+        packs = (
+            (made.contraction.pack_a, made.packed_a, needs.packed_a_bytes, needs.pack_a_tasks, sides[0], shape.m),
+            (made.contraction.pack_b, made.packed_b, needs.packed_b_bytes, needs.pack_b_tasks, sides[1], shape.n),
+        )
+        for function, buffer, size, tasks, operand, extent in packs:
+            frame = self._outermost(operand)
+            begin, end = self.timeline.span(frame.step if frame else step)
+            self.scratch.append(Interval(buffer, begin, end, size))
+            if function:
+                self._launch(function, made.arguments, tasks, shape.batch * extent * shape.k, step, values, frame)
         work = shape.batch * shape.m * shape.n * shape.k // 4
         self._launch(made.contraction.compute, made.arguments, needs.compute_tasks, work, step, values)
 
-    def _launch(self, name: str, arguments: Arguments, tasks: Dim, work: Dim, step: Step, values: Values | None = None) -> None:
-        """Note a launch; a function whose text is known already is dropped for the one before."""
+    def _outermost(self, x: Expr) -> _Frame | None:
+        """The outermost open loop in which `x` never changes, and fails no check of an index."""
+        if any(isinstance(atom, Loaded) for atom in index_atoms(x)):
+            return None
+        inner = [k for k, frame in enumerate(self.frames) if frame.changes(x)]
+        following = inner[-1] + 1 if inner else 0
+        return self.frames[following] if following < len(self.frames) else None
+
+    def _launch(self, name: str, arguments: Arguments, tasks: Dim, work: Dim, step: Step, values: Values | None = None, before: _Frame | None = None) -> None:
+        """Note a launch, here or before an open loop; a function whose text is known already is dropped for the one before."""
         text = str(self.module.functions[name]).replace(f"@{name}(", "@(")
         known = self._known.setdefault(text, name)
         if known != name:
             del self.module.functions[name]
-        self.launches.append(Launch(known, arguments, tasks, work, step, values or {}))
+        open_frames = self.frames if before is None else self.frames[: self.frames.index(before)]
+        closed = [frame.step.counter for frame in self.frames[len(open_frames) :] if isinstance(frame.step, Loop)]
+        given: Values = dict(values or {})
+        given.update((counter, 0) for counter in closed)
+        self.count += 1
+        items = self.items if before is None else before.before
+        items.append(Launch(known, arguments, tasks, work, step, given, whole(frame.times for frame in open_frames)))
 
 
-class EntryWriter:
-    """`entry` and `arena_bytes` of a program. Subclasses write entries that watch the program run.
-
-    The table of pointers holds inputs, outputs, parameters, constants, the thread pool and the arena, in this order.
-    """
-
-    name = "entry"
-
-    def __init__(self, module: Module, program: Program, static: Sequence[Buffer], launches: Sequence[Launch], planned: Plan, symbols: Sequence[str]) -> None:
-        self.module, self.program, self.launches, self.planned = module, program, launches, planned
-        self.symbols = symbols
-        listed = [*program.inputs, *program.outputs, *static]
-        self.slots = {buffer.storage: position for position, buffer in enumerate(listed)}
-        self.pool_slot = len(listed)
-        self.state = {buffer.storage for buffer in program.parameters}
-
-    def write(self) -> None:
-        self._arena_bytes()
-        self.write_entry()
-
-    def _arena_bytes(self) -> None:
-        f = self.module.function("arena_bytes", [("sizes", PTR)], I64)
-        f.ret(size_emitter(f, f.parameters[0], self.symbols).index(self.planned.total))
-
-    def write_entry(self) -> None:
-        f = self.module.function(self.name, [("pointers", PTR), ("sizes", PTR), ("threads", I64)], I64)
-        self.f = f
-        self.pointers, sizes, self.threads = f.parameters
-        self.index = size_emitter(f, sizes, self.symbols).index
-        self.status = f.alloca(I64, 1, 8)
-        f.store(I64.const(0), self.status)
-        most = max((len(launch.arguments) for launch in self.launches), default=1)
-        self.args = f.alloca(I64, most, 64)
-        for position, launch in enumerate(self.launches):
-            if any(buffer.storage in self.state for buffer in launch.step.written) and not self._checked_since(position):
-                self._stop_if_failed()
-            self.write_launch(launch)
-        f.ret(f.load(self.status, I64))
-
-    def _checked_since(self, position: int) -> bool:
-        """Whether the step before wrote state too, so that the check was made already."""
-        return position > 0 and any(buffer.storage in self.state for buffer in self.launches[position - 1].step.written)
-
-    def _stop_if_failed(self) -> None:
-        """State is not touched after an index was found out of range."""
-        if not self.program.sites:
-            return
-        f = self.f
-        failed = f.compare("ne", f.load(self.status, I64), I64.const(0))
-        stop, go_on = f.fresh("stop"), f.fresh("on")
-        f.branch_if(failed, stop, go_on)
-        f.label(stop)
-        f.ret(f.load(self.status, I64))
-        f.label(go_on)
-
-    def write_launch(self, launch: Launch) -> None:
-        f = self.f
-        f.store(self.status, self.args)
-        for buffer, slot in launch.arguments.buffers.items():
-            f.store(self._address(buffer), f.offset(self.args, I64.const(slot), "i64"))
-        for name, slot in launch.arguments.symbols.items():
-            f.store(self.index(launch.values.get(SymbolAtom(name), as_size(SymbolAtom(name)))), f.offset(self.args, I64.const(slot), "i64"))
-        tasks = self.index(launch.tasks)
-        small = isinstance(launch.work, int) and launch.work < PARALLEL_WORK
-        if small or launch.tasks == 1:
-            f.call(launch.function, None, self.args, I64.const(0), tasks)
-            return
-        large = I1.const(True) if isinstance(launch.work, int) else f.compare("sge", self.index(launch.work), I64.const(PARALLEL_WORK))
-        threads = f.select(large, self.threads, I64.const(1))
-        pool = self._pointer(self.pool_slot)
-        f.void(f"call void {pool.text}(ptr @{launch.function}, {self.args.typed}, {tasks.typed}, {threads.typed})")
-
-    def _address(self, buffer: Buffer) -> Value:
-        if buffer in self.slots:
-            return self._pointer(self.slots[buffer])
-        arena = self._pointer(self.pool_slot + 1)
-        return self.f.offset(arena, self.index(self.planned.offsets.get(buffer, 0)), "i8")
-
-    def _pointer(self, slot: int) -> Value:
-        return self.f.load(self.f.offset(self.pointers, I64.const(slot), "ptr"), PTR)
-
-
-def size_emitter(f: Function, sizes: Value, symbols: Sequence[str]) -> Emitter:
-    """An emitter for size polynomials only; `sizes` points at the values of `symbols`, in their order."""
-    memo: dict[str, Value] = {}
-    positions = {name: position for position, name in enumerate(symbols)}
-
-    def symbol(name: str) -> Value:
-        if name not in memo:
-            memo[name] = f.load(f.offset(sizes, I64.const(positions[name]), "i64"), I64)
-        return memo[name]
-
-    return Emitter(f, Target("", "", "", 16, 16, False, False), pointer=_no_pointer, symbol=symbol, report=_no_report)
-
-
-def _no_pointer(buffer: Buffer) -> Value:
-    raise AssertionError("sizes have no buffers")
-
-
-def _no_report(bad: Value, site: int) -> None:
-    raise AssertionError("sizes are not read from data")
-
-
-def emit_program(program: Program, target: Target, symbols: Sequence[str]) -> Emitted:
+def emit_program(program: Program, target: Target, symbols: Sequence[str], writer: type[EntryWriter] = EntryWriter) -> Emitted:
     """Emit `program` for `target`; `symbols` are the sizes given at a call, in the order of the table of sizes."""
-    return ProgramEmitter(program, target).emit(symbols)
-
-
+    return ProgramEmitter(program, target).emit(symbols, writer)

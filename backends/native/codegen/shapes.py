@@ -8,7 +8,8 @@ from graphdl.sizes import Dim
 
 from ..llvm import I64, PTR
 from ..status import BROKEN_EQUALITY
-from .program import Emitted, size_emitter
+from .entry import SizeEmitter
+from .program import Emitted
 
 
 def write_shapes(emitted: Emitted, symbols: Sequence[str], derived: Sequence[Dim], equalities: Sequence[tuple[Dim, Dim, str]]) -> None:
@@ -16,7 +17,7 @@ def write_shapes(emitted: Emitted, symbols: Sequence[str], derived: Sequence[Dim
     if not derived and not equalities:
         return
     f = emitted.module.function("shapes", [("sizes", PTR), ("derived", PTR)], I64)
-    index = size_emitter(f, f.parameters[0], symbols).index
+    index = SizeEmitter(f, f.parameters[0], symbols).index
     for position, (left, right, _) in enumerate(equalities):
         broken, good = f.fresh("broken"), f.fresh("good")
         f.branch_if(f.compare("ne", index(left), index(right)), broken, good)

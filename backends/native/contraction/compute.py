@@ -177,7 +177,7 @@ class _Compute:
     def _full(self, rows: Value, columns: Value) -> Value:
         """The full micro-kernel. Without masks in all of them, the last columns of a B in place need the one that has them."""
         f, schedule = self.f, self.schedule
-        if schedule.target.has_masks or not schedule.reads_b_in_place:
+        if schedule.target.has_masks or not (schedule.reads_b_in_place or schedule.indexes_b):
             return self.kernels.full(rows, masked=schedule.target.has_masks)
         is_tail = f.compare("slt", columns, I64.const(schedule.panel_columns))
         needs_mask = f.bit_and(is_tail, f.bit_xor(self.sources.packs_b, I1.const(True)))

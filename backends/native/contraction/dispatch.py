@@ -51,7 +51,7 @@ class MicroKernels:
         return self._among(names, rows), step
 
     def _kernel(self, tile: Tile, *, masked: bool, streams: bool) -> str:
-        return micro_kernel(self.f.module, self.schedule.scalar, self.schedule.lanes, tile, masked=masked, streams=streams)
+        return micro_kernel(self.f.module, self.schedule.scalar, self.schedule.lanes, tile, masked=masked, streams=streams, indexed=self.schedule.indexes_b)
 
     def _among(self, names: dict[int, str], rows: Value) -> Value:
         """The address of the kernel for `rows`."""

@@ -8,12 +8,16 @@ from ..llvm import Module
 from .compute import compute
 from .kernel import Prepare
 from .pack import pack_a, pack_b
+from .table import index_b
 from .schedule import Schedule
 
 
 @dataclass(frozen=True, slots=True)
 class Contraction:
-    """The kernels of one contraction. Both packs may run side by side; the compute kernel needs them finished."""
+    """The kernels of one contraction. Both packs may run side by side; the compute kernel needs them finished.
+
+    Where B is read in place by a table, the pack of B writes the table.
+    """
 
     pack_a: str | None
     pack_b: str | None
@@ -27,6 +31,12 @@ def emit_contraction(module: Module, schedule: Schedule, name: str, prepare: Pre
     """
     return Contraction(
         pack_a(module, schedule, f"{name}_pack_a", prepare) if schedule.may_pack_a else None,
-        pack_b(module, schedule, f"{name}_pack_b", prepare) if schedule.may_pack_b else None,
+        _pack_b(module, schedule, name, prepare),
         compute(module, schedule, f"{name}_compute", prepare),
     )
+
+
+def _pack_b(module: Module, schedule: Schedule, name: str, prepare: Prepare) -> str | None:
+    if schedule.indexes_b:
+        return index_b(module, schedule, f"{name}_index_b", prepare)
+    return pack_b(module, schedule, f"{name}_pack_b", prepare) if schedule.may_pack_b else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -25,19 +26,34 @@ class Direct:
 
 
 @dataclass(frozen=True, slots=True)
+class Indexed:
+    """An array read where it lies, at places that are no linear function of k: element (free, k) of `batch` is at
+    `pointer + origin(batch) + free + offset(k)`, counted in elements (i64). The engine tabulates the offsets once.
+    """
+
+    pointer: Value
+    origin: Callable[[Value], Value]
+    offset: Callable[[Value], Value]
+
+
+@dataclass(frozen=True, slots=True)
 class Traits:
     """What is known of an operand before any code is emitted; the schedule and all size formulas depend only on it."""
 
     contiguous: Axis | None  # the axis along which neighbours lie side by side in memory; None needs gathers
     is_direct: bool  # the engine may read it in place through `Operand.direct`
     batched: bool = True  # it depends on the batch index; otherwise it is packed once for all
+    is_indexed: bool = False  # the engine may read it in place through `Operand.indexed`
 
 
 class Operand(Protocol):
-    """One side of the product. `direct` is set exactly when its traits say so."""
+    """One side of the product. `direct` and `indexed` are set exactly when its traits say so."""
 
     @property
     def direct(self) -> Direct | None: ...
+
+    @property
+    def indexed(self) -> Indexed | None: ...
 
     def vector(self, f: Function, batch: Value, free: Value, k: Value, lanes: int, axis: Axis, mask: Value | None) -> Value:
         """The `lanes` elements along `axis` from (free, k) on, or one scalar if `lanes` is 0. Lanes off in `mask` must not be read."""

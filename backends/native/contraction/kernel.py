@@ -35,6 +35,7 @@ class _Expression:
 
     operand: Operand
     direct: None = None
+    indexed: None = None
 
     def vector(self, f: Function, batch: Value, free: Value, k: Value, lanes: int, axis: Axis, mask: Value | None) -> Value:
         return self.operand.vector(f, batch, free, k, lanes, axis, mask)

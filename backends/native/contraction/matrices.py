@@ -15,6 +15,7 @@ class Matrix:
     direct: Direct
     scalar: Type
     contiguous: Axis | None
+    indexed: None = None
 
     def vector(self, f: Function, batch: Value, free: Value, k: Value, lanes: int, axis: Axis, mask: Value | None) -> Value:
         direct, scalar = self.direct, self.scalar.scalar

@@ -8,26 +8,27 @@ code reads packed panels and matrices where they lie, transposed or not.
 from __future__ import annotations
 
 from ..llvm import I32, I64, PTR, Function, Module, Type, Value
+from .schedule import AHEAD
 from .tile import Tile
 
-AHEAD = 16  # steps of k between fetching a row of B into the first-level cache and using it
 ROWS_PER_POINTER = 3  # x86 addresses reach base, base + stride and base + 2 * stride
 
 PARAMETERS = (
     ("a", PTR), ("a_row", I64), ("a_k", I64), ("b", PTR), ("b_k", I64), ("k", I64), ("c", PTR), ("c_row", I64), ("columns", I64),
 )  # fmt: skip
-SIGNATURE = ", ".join(type.text for _, type in PARAMETERS)
+TABLE = ("b_table", PTR)  # instead of a stride, for a B that is read through a table of offsets
 
 
-def micro_kernel(module: Module, scalar: Type, lanes: int, tile: Tile, *, masked: bool, streams: bool = True) -> str:
+def micro_kernel(module: Module, scalar: Type, lanes: int, tile: Tile, *, masked: bool, streams: bool = True, indexed: bool = False) -> str:
     """The name of the micro-kernel for `tile`, written into `module` on first use. All of the tile is written; `masked` ones read only `columns` lanes of B.
 
     Those that `streams` fetch B ahead: panels come from distant caches, and the hardware's own prefetch stops at every page.
     """
-    name = f"contract_{scalar.suffix}_{tile.rows}x{tile.vectors}x{lanes}{'m' if masked else ''}{'s' if streams else ''}"
+    name = f"contract_{scalar.suffix}_{tile.rows}x{tile.vectors}x{lanes}{'m' if masked else ''}{'s' if streams else ''}{'i' if indexed else ''}"
     if name not in module.functions:
-        f = module.function(name, PARAMETERS, linkage="internal", attributes="noinline")
-        _Writer(f, scalar.with_lanes(lanes), tile, masked, streams).write()
+        parameters = tuple(TABLE if indexed and one[0] == "b_k" else one for one in PARAMETERS)
+        f = module.function(name, parameters, linkage="internal", attributes="noinline")
+        (_IndexedWriter if indexed else _Writer)(f, scalar.with_lanes(lanes), tile, masked, streams).write()
     return name
 
 
@@ -49,14 +50,25 @@ class _Writer:
         f, tile = self.f, self.tile
         groups = range(0, tile.rows, ROWS_PER_POINTER)
         self.within = [f.mul(self.a_row, I64.const(row)) if row else I64.const(0) for row in range(min(ROWS_PER_POINTER, tile.rows))]
-        self.ahead = f.mul(self.b_k, I64.const(AHEAD))
         pointers = [self._element(self.a, f.mul(self.a_row, I64.const(row))) for row in groups]
         zero = [self.vector.const(0.0)] * (tile.rows * tile.vectors)
-        with f.loop(I64.const(0), self.k, carried=[self.b, *pointers, *zero]) as loop:
+        with f.loop(I64.const(0), self.k, carried=[self._start(), *pointers, *zero]) as loop:
             b, rows, sums = loop.carried[0], loop.carried[1 : 1 + len(pointers)], loop.carried[1 + len(pointers) :]
-            loop.next = [self._element(b, self.b_k), *(self._element(p, self.a_k) for p in rows), *self._step(b, rows, sums)]
+            loop.next = [self._following(b), *(self._element(p, self.a_k) for p in rows), *self._step(b, rows, sums)]
         self._store(loop.carried[1 + len(pointers) :])
         f.ret()
+
+    def _start(self) -> Value:
+        """What goes along B from row to row."""
+        self.ahead = self.f.mul(self.b_k, I64.const(AHEAD))
+        return self.b
+
+    def _following(self, b: Value) -> Value:
+        return self._element(b, self.b_k)
+
+    def _row(self, b: Value, steps: int) -> Value:
+        """The row of B that many steps on: this one, or the one to fetch."""
+        return self._element(b, self.ahead) if steps else b
 
     def _element(self, pointer: Value, index: Value) -> Value:
         return self.f.offset(pointer, index, self.vector.scalar)
@@ -64,8 +76,9 @@ class _Writer:
     def _step(self, b: Value, rows: list[Value], sums: list[Value]) -> list[Value]:
         """One k: a row of B in registers, then each element of A broadcast against it."""
         f, tile = self.f, self.tile
-        right = [f.load(self._vector(b, v), self.vector, self.masks[v]) for v in range(tile.vectors)]
-        ahead = self._element(b, self.ahead)
+        start = self._row(b, 0)
+        right = [f.load(self._vector(start, v), self.vector, self.masks[v]) for v in range(tile.vectors)]
+        ahead = self._row(b, AHEAD)
         for v in range(tile.vectors if self.streams else 0):
             f.intrinsic_void("prefetch", self._vector(ahead, v), I32.const(0), I32.const(3), I32.const(1), overload=[PTR])
         following: list[Value] = []
@@ -85,3 +98,16 @@ class _Writer:
             start = self._element(start, self.c_row) if row else start
             for v in range(tile.vectors):
                 f.store(sums[row * tile.vectors + v], self._vector(start, v))
+
+
+class _IndexedWriter(_Writer):
+    """The same with rows of B at tabulated offsets: what goes along is the table."""
+
+    def _start(self) -> Value:
+        return self.b_k
+
+    def _following(self, b: Value) -> Value:
+        return self.f.offset(b, I64.const(1), "i64")
+
+    def _row(self, b: Value, steps: int) -> Value:
+        return self._element(self.b, self.f.load(self.f.offset(b, I64.const(steps), "i64"), I64))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic
 
 from ..llvm import Type
@@ -15,6 +15,8 @@ SHORT_K = 128  # below, adding up the lanes of a dot product costs as much as th
 SHORT_ROW = 768  # elements of a row of B; a longer one puts every k on a page of its own
 PAGE = 4096  # bytes; addresses that far apart share a set of the first-level cache
 MANY = 128  # rows and columns that repay a copy of A
+AHEAD = 16  # steps of k between fetching a row of B into the first-level cache and using it
+TABLE_BLOCK = 512  # offsets that one task writes
 NARROW = 4  # columns of an output that is computed transposed
 
 
@@ -55,7 +57,8 @@ class Schedule:
         n, m = known.n, known.m
         if n is None or n > NARROW or (m is not None and m <= n):
             return Schedule(target, scalar, a, b, known)
-        left = b if a.contiguous != "k" or b.contiguous == "k" else Traits(None, is_direct=False, batched=b.batched)
+        left = replace(b, is_indexed=False)
+        left = left if a.contiguous != "k" or b.contiguous == "k" else Traits(None, is_direct=False, batched=b.batched)
         return Schedule(target, scalar, left, a, known.transposed(), transposed=True)
 
     @property
@@ -77,6 +80,11 @@ class Schedule:
         return self.b.is_direct and self.b.contiguous == "mn"
 
     @property
+    def indexes_b(self) -> bool:
+        """Whether B is read in place through a table of offsets, one for every k."""
+        return self.b.is_indexed and self.b.contiguous == "mn"
+
+    @property
     def may_pack_a(self) -> bool:
         """Whether known sizes leave a chance that A is packed."""
         m, n, k = self.known.m, self.known.n, self.known.k
@@ -88,7 +96,7 @@ class Schedule:
     def may_pack_b(self) -> bool:
         """Whether known sizes leave a chance that B is packed."""
         m, n, k = self.known.m, self.known.n, self.known.k
-        return m is None or n is None or k is None or self.packs_b(Shape(1, m, n, k)) > 0
+        return not self.indexes_b and (m is None or n is None or k is None or self.packs_b(Shape(1, m, n, k)) > 0)
 
     @property
     def panel_columns(self) -> int:
@@ -127,6 +135,8 @@ class Schedule:
         return collides * (1 - at_most(s.m, MANY - 1)) * (1 - at_most(s.n, MANY - 1))
 
     def packs_b(self, s: Shape[Q]) -> Q:
+        if self.indexes_b:
+            return 0 * s.m
         if self.reads_b_in_place:
             return 1 - self._at_most(s.m, s.n, SHORT_ROW, self.in_place_rows)
         return 1 - self.uses_dots(s)
@@ -197,7 +207,13 @@ class Schedule:
     def pack_b_tasks(self, s: Shape[Q]) -> Q:
         return self.packs_b(s) * self.packed_panels(s) * (s.batch if self.b.batched else 1)
 
+    def index_b_tasks(self, s: Shape[Q]) -> Q:
+        """Blocks of the table of offsets."""
+        return (s.k + AHEAD + TABLE_BLOCK - 1) // TABLE_BLOCK if self.indexes_b else 0 * s.m
+
     def packed_b_bytes(self, s: Shape[Q]) -> Q:
+        if self.indexes_b:
+            return self.index_b_tasks(s) * (TABLE_BLOCK * 8)
         return self.pack_b_tasks(s) * s.k * (self.panel_columns * self.scalar.bits // 8)
 
 
@@ -216,6 +232,7 @@ def plan(schedule: Schedule, shape: Shape[Q]) -> Plan[Q]:
     """The plan for out[batch, m, n] of `shape`."""
     shape = shape.transposed() if schedule.transposed else shape
     return Plan(
-        schedule.packed_a_bytes(shape), schedule.packed_b_bytes(shape), schedule.pack_a_tasks(shape), schedule.pack_b_tasks(shape),
+        schedule.packed_a_bytes(shape), schedule.packed_b_bytes(shape), schedule.pack_a_tasks(shape),
+        schedule.index_b_tasks(shape) if schedule.indexes_b else schedule.pack_b_tasks(shape),
         schedule.compute_tasks(shape),
     )  # fmt: skip

@@ -50,8 +50,10 @@ class Sources:
         return f.offset(self.parts.packed_a, place, self.scalar), row_stride, k_stride
 
     def right(self, batch: Value, column: Value, first: Value) -> tuple[Value, Value]:
-        """Pointer and k stride of B from `column` and k = `first` on, packed or in place."""
+        """Pointer and k stride of B from `column` and k = `first` on, packed or in place; for the stride a table, if there is one."""
         f, schedule = self.f, self.schedule
+        if schedule.indexes_b:
+            return self._by_table(batch, column, first)
         start, k_stride = Value("null", PTR), I64.const(schedule.panel_columns)
         if self.packs_b.text != "false":
             start = self._packed_panel(batch, column)
@@ -62,6 +64,13 @@ class Sources:
             in_place = f.offset(origin, f.mul(column, direct.row_stride), self.scalar)
             start, k_stride = f.select(self.packs_b, start, in_place), f.select(self.packs_b, k_stride, direct.column_stride)
         return f.offset(start, f.mul(first, k_stride), self.scalar), k_stride
+
+    def _by_table(self, batch: Value, column: Value, first: Value) -> tuple[Value, Value]:
+        indexed, table = self.parts.b.indexed, self.parts.packed_b
+        assert indexed
+        assert table
+        origin = self.f.offset(indexed.pointer, indexed.origin(batch), self.scalar)
+        return self.f.offset(origin, column, self.scalar), self.f.offset(table, first, "i64")
 
     def _packed_panel(self, batch: Value, column: Value) -> Value:
         f, schedule = self.f, self.schedule

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -129,14 +130,15 @@ def checked_name(name: str) -> str:
 
 
 def c_names(declared: Sequence[str], taken: Iterable[str] = ()) -> list[str]:
-    """A C identifier for each name, unlike in more than case: `0.weight` is `p_0_weight`; what clashes gets an underscore."""
+    """A C identifier for each name, unlike in more than case: `0.weight` is `p_0_weight`; what clashes gets a number."""
     used = {*KEYWORDS, *taken}
     names = []
     for text in declared:
-        name = re.sub(r"\W", "_", text, flags=re.ASCII).strip("_") or "p"
-        name = name if name[0].isalpha() else f"p_{name}"
+        stem = re.sub(r"\W", "_", text, flags=re.ASCII).strip("_")
+        name = stem = stem if stem[:1].isalpha() else f"p_{stem}"
+        numbered = (f"{stem}_{number}" for number in itertools.count(2))
         while name.lower() in used:
-            name += "_"
+            name = next(numbered)
         used.add(name.lower())
         names.append(name)
     return names

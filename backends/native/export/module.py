@@ -7,17 +7,18 @@ the module, so that the kernels are those of a program in this process, to the b
 from __future__ import annotations
 
 import re
-
-from graphdl.kernel.expression import Buffer
+from collections.abc import Sequence
 
 from .. import status
 from ..codegen.program import Emitted
 from ..llvm import I64, PTR, Function, Module, Value
 from ..runtime.pool import emit_pool
-from .interface import BAD_SIZE, BROKEN_EQUALITY, Interface, bytes_of
+from .interface import ALIGNMENT, BAD_SIZE, BROKEN_EQUALITY, Interface, bytes_of
+from .wide import NAME, write_wide_product
 
 _NAME = re.compile(r"@([A-Za-z_][\w.]*)")
 SERIAL = "serial"
+SHARED = {"gd_pool_run", NAME}  # weak: one of each for all exported programs that are linked together
 
 
 def write_module(emitted: Emitted, interface: Interface, data_layout: str) -> str:
@@ -31,8 +32,10 @@ def write_module(emitted: Emitted, interface: Interface, data_layout: str) -> st
     else:
         _write_serial(module)
     _write_static(emitted, interface)
-    private = {*module.functions, *module.globals} - {"gd_pool_run"}
-    body = _NAME.sub(lambda found: f"@.{interface.name}.{found[1]}" if found[1] in private else found[0], str(module))
+    if module.target_triple.startswith("wasm") and "i128" in str(module):
+        write_wide_product(module)
+    private = {*module.functions, *module.globals} - SHARED
+    body = _NAME.sub(lambda found: f"@{interface.name}.{found[1]}" if found[1] in private else found[0], str(module))
     return body + _public_functions(emitted, interface)
 
 
@@ -50,18 +53,99 @@ def _write_static(emitted: Emitted, interface: Interface) -> None:
     for position, buffer in enumerate(emitted.static):
         if buffer in slots or buffer.kind == "constant":
             kind = "global" if buffer in interface.updated else "constant"
-            data = bytes_of(buffer)
-            emitted.module.globals[_static_name(position)] = f"@{_static_name(position)} = internal {kind} [{len(data)} x i8] {_literal(data)}, align 64"
+            emitted.module.globals[_static(position)] = _data(_static(position), kind, bytes_of(buffer))
 
 
-def _static_name(position: int) -> str:
+def _static(position: int) -> str:
     return f"static_{position}"
 
 
-def _literal(data: bytes) -> str:
-    return f'c"{_escaped(data)}"' if data.strip(b"\0") else "zeroinitializer"
-
-
-def _escaped(data: bytes) -> str:
+def _data(name: str, kind: str, data: bytes) -> str:
     text = data.hex().upper()
-    return "".join(f"\\{text[place : place + 2]}" for place in range(0, len(text), 2))
+    literal = 'c"' + "".join(f"\\{text[place : place + 2]}" for place in range(0, len(text), 2)) + '"' if any(data) else "zeroinitializer"
+    return f"@{name} = internal {kind} [{len(data)} x i8] {literal}, align {ALIGNMENT}"
+
+
+def _public_functions(emitted: Emitted, interface: Interface) -> str:
+    """`name`, `name_error` and, where the arena's size depends on sizes, `name_arena_bytes`; without the head of a module."""
+    module = Module(emitted.module.target_triple)
+    _write_call(module, emitted, interface)
+    if interface.arena is None:
+        f = module.function(f"{interface.name}_arena_bytes", [(name, I64) for _, name in interface.sizes], I64)
+        f.ret(_called(f, interface, "arena_bytes", _table(f, f.parameters)))
+    _write_error(module, interface)
+    return "\n".join([*module.globals.values(), *map(str, module.functions.values()), ""])
+
+
+def _write_call(module: Module, emitted: Emitted, interface: Interface) -> None:
+    pointers = [argument.name for argument in (*interface.inputs, *interface.outputs)]
+    ends = ["parameters"] * interface.takes_parameters + ["arena"]
+    counts = ["threads"] * interface.threads
+    names = [*(name for _, name in interface.sizes), *pointers, *ends, *counts]
+    f = module.function(interface.name, [(name, PTR if name in (*pointers, *ends) else I64) for name in names], I64)
+    given = dict(zip(names, f.parameters, strict=True))
+    sizes = [given[name] for _, name in interface.sizes]
+    table = _table(f, sizes)
+    _write_checks(f, emitted, interface, sizes, table)
+    static = [_static_address(f, emitted, interface, position, given) for position in range(len(emitted.static))]
+    pool = Value("@gd_pool_run" if interface.threads else f"@{interface.name}.{SERIAL}", PTR)
+    addresses = _table(f, [*(given[name] for name in pointers), *static, pool, given["arena"]])
+    f.ret(_called(f, interface, "entry", addresses, table, given.get("threads", I64.const(1))))
+
+
+def _static_address(f: Function, emitted: Emitted, interface: Interface, position: int, given: dict[str, Value]) -> Value:
+    """Where a parameter lies in the caller's block, or where the data of a constant lies."""
+    offsets = {slot.buffer: slot.offset for slot in interface.block}
+    buffer = emitted.static[position]
+    if buffer in offsets and interface.takes_parameters:
+        return f.offset(given["parameters"], I64.const(offsets[buffer]), "i8")
+    return Value(f"@{interface.name}.{_static(position)}", PTR)
+
+
+def _write_checks(f: Function, emitted: Emitted, interface: Interface, sizes: list[Value], table: Value) -> None:
+    """Return at once for sizes that are negative or that break an equality."""
+    for size in sizes:
+        _return_if(f, f.compare("slt", size, I64.const(0)), I64.const(BAD_SIZE))
+    if "shapes" not in emitted.module.functions:
+        return
+    broken = _called(f, interface, "shapes", table, f.alloca(I64, 1))
+    told = f.sub(I64.const(BROKEN_EQUALITY + status.BROKEN_EQUALITY), broken)
+    _return_if(f, f.compare("ne", broken, I64.const(0)), told)
+
+
+def _return_if(f: Function, condition: Value, value: Value) -> None:
+    stop, go_on = f.fresh("stop"), f.fresh("on")
+    f.branch_if(condition, stop, go_on)
+    f.label(stop)
+    f.ret(value)
+    f.label(go_on)
+
+
+def _called(f: Function, interface: Interface, name: str, *arguments: Value) -> Value:
+    result = f.call(f"{interface.name}.{name}", I64, *arguments)
+    assert result is not None
+    return result
+
+
+def _table(f: Function, values: Sequence[Value]) -> Value:
+    """An array of these values on the stack."""
+    type = values[0].type if values else I64
+    table = f.alloca(type, max(len(values), 1), 8)
+    for position, value in enumerate(values):
+        f.store(value, f.offset(table, I64.const(position), type.scalar))
+    return table
+
+
+def _write_error(module: Module, interface: Interface) -> None:
+    f = module.function(f"{interface.name}_error", [("status", I64)], PTR)
+    messages = {0: "", **interface.messages}
+    told = _text(module, interface, "unknown", "no status of this program")
+    for number, (value, message) in enumerate(messages.items()):
+        told = f.select(f.compare("eq", f.parameters[0], I64.const(value)), _text(module, interface, str(number), message), told)
+    f.ret(told)
+
+
+def _text(module: Module, interface: Interface, key: str, text: str) -> Value:
+    name = f"{interface.name}.text_{key}"
+    module.globals[name] = _data(name, "constant", text.encode() + b"\0").replace(f"align {ALIGNMENT}", "align 1")
+    return Value(f"@{name}", PTR)

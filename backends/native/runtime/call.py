@@ -8,6 +8,7 @@ import importlib
 import platform
 import sys
 import sysconfig
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -25,7 +26,8 @@ from graphdl.backends.native.target import host
 from graphdl.errors import BackendError
 
 _METH_FASTCALL_KEYWORDS = 0x0080 | 0x0002
-_NEW_FROM_DESCR = 94  # its index in NumPy's table of functions (numpy/__multiarray_api.h)
+_ARRAY_FUNCTIONS = {"PyArray_NewFromDescr": 94, "PyArray_SetBaseObject": 282}  # indices in NumPy's table (numpy/__multiarray_api.h)
+_BYTES = np.dtype(np.uint8)
 _EXCHANGE = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)
 
 
@@ -46,11 +48,12 @@ class NativeCall:
         self.static = self.checked.static
         interned = [sys.intern(spec.name) for spec in signature.inputs]  # as keywords in a caller's code are
         names = np.array([id(name) for name in interned], np.int64)
-        self._table = _table(signature, self.checked, names) if native and _stub_can_take(signature) else None
+        kept: list[object] = [None] * (layout.KEPT * len(signature.outputs))
+        self._table = _table(signature, self.checked, names, kept) if native and _stub_can_take(signature) else None
         self.call: Callable[..., Any] = self.checked
         if native and self._table is not None:
             # The function owns both: the table as its `self`, what the table points at as its `module`.
-            self.call = native.wrap(self._table, (self.checked, signature, interned, names))
+            self.call = native.wrap(self._table, (self.checked, signature, interned, names, kept))
 
     @property
     def threads(self) -> int:
@@ -97,7 +100,9 @@ def _layouts_are_as_expected() -> bool:
         return False
     if ctypes.sizeof(ctypes.c_void_p) != 8 or sys.byteorder != "little":
         return False
-    return all(_layout_holds(array) for array in (np.zeros((3, 5, 7), np.float32), np.zeros((2, 9), np.int64), np.zeros((4, 6)).T))
+    return all(
+        _layout_holds(array) and _ownership_holds(array) for array in (np.zeros((3, 5, 7), np.float32), np.zeros((2, 9), np.int64), np.zeros((4, 6)).T)
+    )
 
 
 def _layout_holds(array: Array) -> bool:
@@ -114,11 +119,28 @@ def _layout_holds(array: Array) -> bool:
     return list(array.shape) == [word(dimensions + 8 * axis) for axis in range(rank)]
 
 
+def _ownership_holds(array: Array) -> bool:
+    """The same for what tells that nobody refers to an array."""
+
+    def word(offset: int) -> int:
+        return ctypes.c_int64.from_address(id(array) + offset).value
+
+    def references() -> int:
+        return ctypes.c_int32.from_address(id(array) + layout.REFERENCES).value
+
+    if bool(word(layout.FLAGS) & 4) != array.flags.owndata or bool(word(layout.FLAGS) & 0x400) != array.flags.writeable:
+        return False
+    if word(layout.BASE) != (0 if array.base is None else id(array.base)) or word(layout.WEAK_REFERENCES):
+        return False
+    before, held = references(), [array]
+    grown, watcher = references() - before, weakref.ref(array)
+    return grown == len(held) and watcher() is array and word(layout.WEAK_REFERENCES) != 0
+
+
 def _imports() -> dict[str, int]:
     """The addresses of what the stub calls."""
-    names = [name for name in layout.IMPORTS if not name.startswith("PyArray_")]
-    found = {name: _address(ctypes.pythonapi[name]) for name in names}
-    return {**found, "PyArray_NewFromDescr": _numpy_function(_NEW_FROM_DESCR)}
+    found = {name: _address(ctypes.pythonapi[name]) for name in layout.IMPORTS if name not in _ARRAY_FUNCTIONS}
+    return found | {name: _numpy_function(index) for name, index in _ARRAY_FUNCTIONS.items()}
 
 
 def _address(function: object) -> int:
@@ -141,7 +163,7 @@ def _stub_can_take(signature: Signature) -> bool:
     return small and all(len(spec.shape) <= layout.MAX_RANK and not spec.dtype.hasobject for spec in specs)
 
 
-def _table(signature: Signature, checked: CheckedCall, names: Array) -> Array:
+def _table(signature: Signature, checked: CheckedCall, names: Array, kept: list[object]) -> Array:
     named = len(signature.size_names)
     fields = {
         Field.INPUTS: len(signature.inputs),
@@ -161,6 +183,8 @@ def _table(signature: Signature, checked: CheckedCall, names: Array) -> Array:
         Field.RELEASE_GIL: int(signature.release_gil),
         Field.UNPACK: int(signature.unpack and len(signature.outputs) == 1),
         Field.NAMES: names.ctypes.data,
+        Field.KEPT: id(kept),
+        Field.BYTES: id(_BYTES),
     }
     seen: set[str] = set()
     inputs = [word for spec in signature.inputs for word in _input_words(spec, signature, seen)]
@@ -184,4 +208,4 @@ def _input_words(spec: ArraySpec, signature: Signature, seen: set[str]) -> list[
 
 
 def _output_words(spec: ArraySpec, signature: Signature) -> list[int]:
-    return [id(spec.dtype), len(spec.shape), *(size if isinstance(size, int) else -signature.size_slot(size) - 1 for size in spec.shape)]
+    return [id(spec.dtype), len(spec.shape), *(size if isinstance(size, int) else -signature.size_slot(size) - 1 for size in spec.shape), spec.dtype.itemsize]

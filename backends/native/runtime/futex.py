@@ -19,7 +19,7 @@ class SystemCalls:
     affinity: int
 
 
-LINUX = {"x86_64": SystemCalls(202, 14, 204), "aarch64": SystemCalls(98, 135, 123)}
+LINUX = {"x86_64": SystemCalls(202, 14, 204), "aarch64": SystemCalls(98, 135, 123), "riscv64": SystemCalls(98, 135, 123)}
 
 
 def system_call(f: Function, number: int, arguments: Sequence[Value]) -> Value:

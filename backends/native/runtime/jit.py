@@ -46,6 +46,11 @@ def assembly(ir_text: str, target: Target, level: int = 2) -> str:
     return str(machine.emit_assembly(_parse(ir_text)))
 
 
+def data_layout(target: Target) -> str:
+    """LLVM's description of sizes and alignments on `target`: code for other processors needs it in its module. Raises BackendError."""
+    return str(_machine(target.triple, target.cpu, target.features, 2).target_data)
+
+
 class Loaded:
     """An object file in memory. Its code and data are freed when this is collected, unless `pin` was called.
 
@@ -128,8 +133,9 @@ def _machine(triple: str, cpu: str, features: str, level: int) -> Any:
     import llvmlite.binding as llvm
 
     _initialize(native=triple.partition("-")[0] == llvm.get_default_triple().partition("-")[0])
+    relocation = "static" if triple.startswith("wasm") else "pic"  # WebAssembly's linker places code itself
     try:
-        return llvm.Target.from_triple(triple).create_target_machine(cpu, features, opt=level, reloc="pic", codemodel="small")
+        return llvm.Target.from_triple(triple).create_target_machine(cpu, features, opt=level, reloc=relocation, codemodel="small")
     except RuntimeError as error:
         raise BackendError(f"LLVM has no target {triple!r} with cpu {cpu!r}: {error}") from error
 

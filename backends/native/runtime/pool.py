@@ -26,7 +26,7 @@ from graphdl.backends.native.target import host
 
 MAX_THREADS = 256
 STACK_BYTES = 2 << 20
-SPINS = {"x86_64": 1000, "aarch64": 8000}  # about 30 us: `pause` takes 40 to 140 cycles, `yield` hardly any
+SPINS = {"x86_64": 1000, "aarch64": 8000, "riscv64": 8000}  # about 30 us: `pause` takes 40 to 140 cycles, `yield` hardly any
 _LINE = 128  # bytes: processors fetch cache lines in pairs
 _IDLE, _POSTED, _ASLEEP = (I32.const(k) for k in range(3))
 _CALLER_ASLEEP = I32.const(1 << 31)
@@ -41,11 +41,11 @@ def emit_pool(module: Module, *, atfork: str = "pthread_atfork", linkage: str = 
     With linkage `weak`, several such objects in one program share one pool.
     """
     architecture = module.target_triple.split("-")[0]
-    calls = LINUX.get(architecture) if "linux" in module.target_triple else None
     _emit_in_place(module)
-    if calls is None:
+    if not has_threads(module.target_triple):
         _emit_run_without_threads(module, linkage)
         return
+    calls = LINUX[architecture]
     _emit_state(module, atfork)
     emit_futex(module, calls)
     _emit_worker(module)
@@ -53,6 +53,11 @@ def emit_pool(module: Module, *, atfork: str = "pthread_atfork", linkage: str = 
     _emit_forked(module)
     _emit_join(module)
     _emit_run(module, SPINS[architecture], linkage)
+
+
+def has_threads(triple: str) -> bool:
+    """Whether there is more than running in place on such a system."""
+    return "linux" in triple and triple.partition("-")[0] in LINUX
 
 
 @functools.cache

@@ -44,7 +44,7 @@ class Signature:
 
     `entry` is `i64 (ptr pointers, ptr sizes, i64 threads)`. `pointers` holds the addresses of the inputs, the outputs, `static`
     (parameters, constants, the thread pool) and last the arena, 64-byte aligned. Inputs are C-contiguous and aligned to their elements
-    only, outputs to 16 bytes. `sizes` (i64) holds the named sizes in the order of `size_names`, then the derived ones.
+    only, outputs to 16 bytes, large ones to 64. `sizes` (i64) holds the named sizes in the order of `size_names`, then the derived ones.
     `shapes`, needed if there are derived sizes or conditions on sizes, is `i64 (ptr sizes, ptr derived)`; `arena_bytes` is
     `i64 (ptr sizes)`. `entry` and `shapes` return 0, or a status for which `failed` raises; addresses of 0 mean no such function.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from graphdl.backends.native.llvm import I32, I64, PTR, Function, Module, Value
 from graphdl.backends.native.runtime.arrays import at, emit_create, emit_match, require
-from graphdl.backends.native.runtime.layout import DATA, IMPORTS, Field
+from graphdl.backends.native.runtime.layout import DATA, IMPORTS, KEPT, Field
 
 
 def emit_stub(module: Module) -> None:
@@ -142,10 +142,11 @@ def _derive_sizes(f: Function, table: Value, sizes: Value) -> None:
 
 def _create_outputs(f: Function, table: Value, spec: Value, pointers: Value, sizes: Value) -> Value:
     """The result: a tuple, or the only output itself."""
-    type_, outputs = _pointer(f, table, Field.ARRAY_TYPE), _field(f, table, Field.OUTPUTS)
+    type_, bytes_, kept = (_pointer(f, table, field) for field in (Field.ARRAY_TYPE, Field.BYTES, Field.KEPT))
+    outputs = _field(f, table, Field.OUTPUTS)
     f.branch_if(f.compare("ne", _field(f, table, Field.UNPACK), I64.const(0)), "single", "several")
     f.label("single")
-    only = f.call("gd_create", PTR, spec, type_, sizes)
+    only = f.call("gd_create", PTR, spec, type_, bytes_, sizes, kept, I64.const(0))
     assert only is not None
     require(f, f.compare("ne", only, PTR.const(0)), "raised")
     f.store(f.load(at(f, only, DATA), PTR), pointers)
@@ -157,13 +158,13 @@ def _create_outputs(f: Function, table: Value, spec: Value, pointers: Value, siz
     assert tuple_ is not None
     require(f, f.compare("ne", tuple_, PTR.const(0)), "raised")
     with f.loop(I64.const(0), outputs, carried=[spec]) as loop:
-        array = f.call("gd_create", PTR, loop.carried[0], type_, sizes)
+        array = f.call("gd_create", PTR, loop.carried[0], type_, bytes_, sizes, kept, f.mul(loop.index, I64.const(KEPT)))
         assert array is not None
         require(f, f.compare("ne", array, PTR.const(0)), "dropped")
         f.call("PyTuple_SetItem", I32, tuple_, loop.index, array)
         f.store(f.load(at(f, array, DATA), PTR), f.offset(pointers, loop.index, "i64"))
         rank = f.load(f.offset(loop.carried[0], I64.const(1), "i64"), I64)
-        loop.next[0] = f.offset(loop.carried[0], f.add(rank, I64.const(2)), "i64")
+        loop.next[0] = f.offset(loop.carried[0], f.add(rank, I64.const(3)), "i64")
     f.branch("several.end")
     f.label("dropped")
     f.call("Py_DecRef", None, tuple_)

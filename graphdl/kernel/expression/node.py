@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from ...sizes import Atom, Dim, Size, atoms_of
+from ...sizes import Atom, Dim, Size, SymbolAtom, atoms_of
 from ...types import TensorType
 
 Index = tuple[Dim, ...]
@@ -35,25 +35,51 @@ def fresh_axes(shape: Index, stem: str = "i") -> tuple[Axis, ...]:
     return tuple(fresh_axis(size, stem) for size in shape)
 
 
+class Counter(SymbolAtom):
+    """The number of the iteration that a loop of the program is at, which kernels inside take as an argument like a size."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__(f"@{next(counter)}")
+
+
 class Buffer:
-    """Storage for one tensor, row-major and contiguous. A reshape is another buffer over the same `base`."""
+    """Storage for one tensor, row-major and contiguous. A reshape is another buffer over the same `base`; so is a part that
+    begins `shift` elements behind the start of the base, such as one step's part of a stack."""
 
-    __slots__ = ("base", "kind", "name", "source", "type")
+    __slots__ = ("base", "kind", "name", "shift", "source", "type")
 
-    def __init__(self, name: str, type: TensorType, kind: str, source: Any = None, base: Buffer | None = None) -> None:
+    def __init__(self, name: str, type: TensorType, kind: str, source: Any = None, base: Buffer | None = None, shift: Dim = 0) -> None:
         self.name = name
         self.type = type
-        self.kind = kind  # "input", "output", "parameter", "constant" or "temporary"
+        self.kind = kind  # "input", "output", "parameter", "constant", "temporary", or "carry" of a loop
         self.source = source  # the tensor or array behind it
-        self.base = base.storage if base is not None else None
+        self.base = base
+        self.shift = shift
 
     @property
     def storage(self) -> Buffer:
         return self.base.storage if self.base is not None else self
 
+    @property
+    def offset(self) -> Dim:
+        """Where it begins in its storage, in elements."""
+        return self.shift if self.base is None else self.base.offset + self.shift
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it is all of its storage."""
+        return self.base is None or (self.offset == 0 and self.type.size == self.storage.type.size)
+
     def view(self, shape: Index) -> Buffer:
         """The same memory under another shape."""
         return Buffer(self.name, self.type.with_shape(shape), self.kind, base=self)
+
+    def element(self, position: Dim) -> Buffer:
+        """The part at a position along the leading axis."""
+        type = self.type.with_shape(self.type.shape[1:])
+        return Buffer(self.name, type, self.kind, base=self, shift=position * type.size)
 
     def __repr__(self) -> str:
         return f"{self.name}: {self.type}"
@@ -116,7 +142,7 @@ class Expr:
         return build.apply("negative", self)
 
     def __repr__(self) -> str:
-        from .printer import format_expression
+        from ..printer import format_expression
 
         return format_expression(self)
 
@@ -184,7 +210,7 @@ class Scalar(Expr):
 
 
 class Guard(Expr):
-    """`body` where `predicate` holds, else `otherwise`; where it does not hold, the loads in `body` do not happen."""
+    """`body` where `predicate` holds, else `otherwise`; of each, loads happen only where it is chosen."""
 
     __slots__ = ("body", "otherwise", "predicate")
 

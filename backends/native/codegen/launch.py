@@ -1,0 +1,83 @@
+"""What an entry runs: launches of kernel functions, and the loops and branches around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from graphdl.kernel.expression import Buffer
+from graphdl.kernel.program import Branch, Loop, Step, While, reads_indices
+from graphdl.sizes import Atom, Dim
+
+from .function import Arguments
+
+Values = dict[Atom, Dim]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One call of a kernel function: over `tasks` tasks, by all threads if `work` is worth it; `times` in a run, as far as is known."""
+
+    function: str
+    arguments: Arguments
+    tasks: Dim
+    work: Dim
+    step: Step
+    values: Values  # numbers that the function takes as arguments
+    times: Dim = 1
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """The launches of a loop. With `check` it ends the program after a step in which an index was out of range."""
+
+    step: Loop
+    body: list[Item] = field(default_factory=list)
+
+    @property
+    def check(self) -> bool:
+        return reads_indices(self.step)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The launches of both sides of a branch."""
+
+    step: Branch
+    then: list[Item] = field(default_factory=list)
+    otherwise: list[Item] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The launches of a loop with a condition."""
+
+    step: While
+    condition: list[Item] = field(default_factory=list)
+    body: list[Item] = field(default_factory=list)
+
+
+Item = Launch | Repetition | Choice | Waiting
+
+
+def parts_of(item: Item) -> tuple[list[Item], ...]:
+    """The lists of items inside an item."""
+    if isinstance(item, Launch):
+        return ()
+    if isinstance(item, Repetition):
+        return (item.body,)
+    return (item.then, item.otherwise) if isinstance(item, Choice) else (item.condition, item.body)
+
+
+def launches_of(items: Sequence[Item]) -> Iterator[Launch]:
+    """Every launch, in the order of the text."""
+    for item in items:
+        if isinstance(item, Launch):
+            yield item
+        for part in parts_of(item):
+            yield from launches_of(part)
+
+
+def writes(item: Item, buffers: set[Buffer]) -> bool:
+    """Whether an item writes one of these storages."""
+    return any(buffer.storage in buffers for buffer in item.step.written)

@@ -1,0 +1,1 @@
+"""Measurements: graphdl beside PyTorch, JAX and ONNX Runtime. `python -m benchmarks --help` tells how."""

@@ -1,0 +1,60 @@
+"""What the command line is pointed at: `FILE.py:name`, a tensor, list of tensors, graph, module or program that the file makes."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from functools import reduce
+from pathlib import Path
+from types import FunctionType
+from typing import Any
+
+from ..compiler import Executable
+from ..errors import GraphdlError
+from ..ir import Graph, Tensor
+
+Target = Executable | Graph
+
+
+def load_target(text: str) -> Target:
+    """Run the file and take the thing of that name; a function without parameters is called for it.
+
+    Raises GraphdlError where there is no such file or name, or where it is nothing that has a graph.
+    """
+    path, separator, name = text.rpartition(":")
+    if not separator or not path.endswith(".py") or not name:
+        raise GraphdlError(f"{text!r}: write FILE.py:name, where name is a tensor, a list of tensors, a graph or a compiled program")
+    found = _take(_run(Path(path)), name, text)
+    if isinstance(found, FunctionType):
+        found = found()
+    if isinstance(found, Executable | Graph):
+        return found
+    tensors = [found] if isinstance(found, Tensor) else list(found) if isinstance(found, list | tuple) else []
+    if not tensors or not all(isinstance(tensor, Tensor) for tensor in tensors):
+        raise GraphdlError(f"{text}: {type(found).__name__} is no tensor, list of tensors, graph or compiled program")
+    return Graph(tensors)
+
+
+def _run(path: Path) -> Any:
+    if not path.is_file():
+        raise GraphdlError(f"there is no file {path}")
+    name = f"graphdl_target_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path.resolve())
+    if spec is None or spec.loader is None:
+        raise GraphdlError(f"{path} cannot be loaded as Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.resolve().parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.pop(0)
+    return module
+
+
+def _take(module: Any, name: str, text: str) -> Any:
+    try:
+        return reduce(getattr, name.split("."), module)
+    except AttributeError:
+        offered = ", ".join(key for key, value in vars(module).items() if isinstance(value, Tensor | Graph | Executable)) or "none"
+        raise GraphdlError(f"{text}: the file has no {name!r}; tensors, graphs and programs there: {offered}") from None

@@ -1,0 +1,182 @@
+"""Convolutions as the sums of products that a backend is fast at: no predicates, and neighbours that lie side by side.
+
+    convolution(x, w)  ->  pad, flat_convolution, slice      a tap is a shift along the flattened grid of places
+                           ... with the data in phases       when windows stand `stride` apart
+                           ... with the results in phases    when the data's elements stand apart (transposed convolution)
+                           kernel_gradient                   many taps and few windows: the gradient by a kernel
+                           patches, matmul                   the same for few channels
+
+The padding is a copy, one pass over memory; the gradients read the same copy where they ask for the same padding.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from graphdl.ir import Graph, Node, Tensor
+from graphdl.ops.convolution import Convolution
+from graphdl.ops.flat_convolution import FlatConvolution, KernelGradient, Patches
+from graphdl.ops.matmul import Matmul
+from graphdl.ops.pad import Pad
+from graphdl.ops.shape import Slice, reshape, swapaxes, transpose
+from graphdl.pipeline import Pass
+from graphdl.rewrite import rewrite
+from graphdl.sizes import Dim, ceildiv, product
+from graphdl.types import Shape, is_floating
+
+FEW_CHANNELS = 8  # columns below which a product by taps would leave vectors mostly empty
+
+
+@dataclass(frozen=True)
+class FlattenConvolutions(Pass):
+    """convolution(x, w) -> slice(flat_convolution(pad(x), w))"""
+
+    name: ClassVar[str] = "convolution"
+    phase: ClassVar[str] = "simplify"
+    rank: ClassVar[int] = 70
+
+    def run(self, graph: Graph) -> Graph:
+        return rewrite(graph, flattened, self.name)
+
+
+def flattened(node: Node, operands: tuple[Tensor, ...]) -> Sequence[Tensor] | None:
+    """What stands in for a convolution of floating data, or None."""
+    op = node.op
+    if not isinstance(op, Convolution):
+        return None
+    x, w = operands
+    if not is_floating(x.dtype) or 0 in (*x.shape, *w.shape, *node.output.shape):
+        return None
+    counts = node.output.shape[2:]
+    if max(op.input_dilation) > 1:
+        known = max(op.strides) == max(op.dilation) == 1 and all(isinstance(size, int) for size in (*w.shape[2:], *op.low))
+        return (_interleaved(op, x, w, counts),) if known else None
+    if _has_many_taps(w.shape[2:], counts):
+        return (_by_kernel(op, x, w, counts),)
+    return (_flat(op, x, w, counts),)
+
+
+def _has_many_taps(kernel: Shape, counts: Shape) -> bool:
+    """Whether the kernel is the larger of the two: then it is a cotangent, and the result a kernel's gradient."""
+    if any(not isinstance(size, int) for size in counts):
+        return False
+    taps = [size for size in kernel if isinstance(size, int)]
+    return len(taps) < len(kernel) or math.prod(taps) > product(counts)  # type: ignore[operator]
+
+
+def _fitted(x: Tensor, low: Sequence[Dim], sizes: Sequence[Dim]) -> Tensor:
+    """Spatial axes that begin `low` places earlier and have these `sizes`: with zeros around, or cut off."""
+    lead = x.ndim - len(low)
+    high = [size - own - before for size, own, before in zip(sizes, x.shape[lead:], low, strict=True)]
+    cut_low, cut_high = ([max(-width, 0) if isinstance(width, int) else 0 for width in widths] for widths in (low, high))
+    if any(cut_low) or any(cut_high):
+        kept = [own - a - b for own, a, b in zip(x.shape[lead:], cut_low, cut_high, strict=True)]
+        x = Slice((0,) * lead + tuple(cut_low), x.shape[:lead] + tuple(kept), (1,) * x.ndim)(x)
+    widths = [tuple(width + cut for width, cut in zip(side, cuts, strict=True)) for side, cuts in ((low, cut_low), (high, cut_high))]
+    none = (0,) * lead
+    if any(width != 0 for side in widths for width in side):
+        x = Pad(none + widths[0], none + widths[1], 0.0)(x)
+    return x
+
+
+def _strides_of(sizes: Sequence[Dim]) -> Shape:
+    return tuple(product(sizes[k + 1 :]) for k in range(len(sizes)))
+
+
+# -- windows over a flattened grid ------------------------------------------------------------------------------------
+
+
+def _flat(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor:
+    groups, spatial = op.groups, len(counts)
+    if all(size == 1 for size in w.shape[2:]) and all(width == 0 for width in op.low):
+        picked = Slice((0,) * x.ndim, (*x.shape[:2], *counts), (1, 1, *op.strides))(x) if (*x.shape[2:],) != (*counts,) else x
+        op, x = replace(op, strides=(1,) * spatial, high=(0,) * spatial), picked
+    grid = _grid(op, x.shape[2:], w.shape[2:], counts)
+    padded = _fitted(x, op.low, [size * s for size, s in zip(grid, op.strides, strict=True)])
+    data = _in_phases(padded, op.strides, grid)
+    data = reshape(data, (x.shape[0], groups, x.shape[1] // groups, math.prod(op.strides), product(grid)))
+    weights = reshape(w, (groups, w.shape[0] // groups, product(w.shape[1:])))
+    steps = _strides_of(grid)
+    places = FlatConvolution(w.shape[2:], op.strides, op.dilation, steps, counts[0] * steps[0])(data, weights)
+    whole = reshape(places, (x.shape[0], w.shape[0], counts[0], *grid[1:]))
+    return Slice((0,) * whole.ndim, (*whole.shape[:2], *counts), (1,) * whole.ndim)(whole)
+
+
+def _grid(op: Convolution, sizes: Shape, kernel: Shape, counts: Shape) -> tuple[Dim, ...]:
+    """The sizes of one phase: every window's places, and one row more where the last window's would run over the end."""
+    shifts = [(taps - 1) * d // s for taps, d, s in zip(kernel, op.dilation, op.strides, strict=True)]
+    found: list[Dim] = []
+    for k, (count, shift, s, low, size) in enumerate(zip(counts, shifts, op.strides, op.low, sizes, strict=True)):
+        width = count + shift
+        if isinstance(width, int) and isinstance(low, int) and isinstance(size, int):
+            if k > 0 and low > 0:  # the zeros before a row serve as those after the row before it
+                width = max(count, width - low // s, min((low + size - 1) // s + 1, width))
+        elif s > 1:
+            width = width + 1
+        found.append(width)
+    if any(shift != 0 for shift in shifts[1:]):
+        found[0] = found[0] + 1
+    return tuple(found)
+
+
+def _in_phases(x: Tensor, strides: Sequence[int], grid: Sequence[Dim]) -> Tensor:
+    """(N, C, *(grid * strides)) as (N, C, *strides, *grid)."""
+    if max(strides) == 1:
+        return x
+    apart = reshape(x, (*x.shape[:2], *(size for pair in zip(grid, strides, strict=True) for size in pair)))
+    return transpose(apart, (0, 1, *range(3, apart.ndim, 2), *range(2, apart.ndim, 2)))
+
+
+# -- data whose elements stand apart ----------------------------------------------------------------------------------
+
+
+def _interleaved(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor:
+    """Every remainder of a result's place by the spread sees taps of its own: a convolution of the data as it is, with more outputs.
+
+    The result at m * spread + b meets the element m + t through the tap t * spread - b + low.
+    """
+    groups, outputs, spread, spatial = op.groups, w.shape[0] // op.groups, op.input_dilation, len(counts)
+    first = [(s - 1 - low) // s for s, low in zip(spread, op.low, strict=True)]
+    low = [s - 1 - before - s * t for s, before, t in zip(spread, op.low, first, strict=True)]
+    taps = [ceildiv(size + before, s) for size, before, s in zip(w.shape[2:], low, spread, strict=True)]
+    kernel = _fitted(w, low, [t * s for t, s in zip(taps, spread, strict=True)])
+    kernel = reshape(kernel, (groups, outputs, w.shape[1], *(size for pair in zip(taps, spread, strict=True) for size in pair)))
+    phases = range(4, kernel.ndim, 2)
+    turned = transpose(kernel, (0, *phases, 1, 2, *range(3, kernel.ndim, 2)))
+    backwards = Slice((0, *(s - 1 for s in spread), *[0] * (turned.ndim - 1 - spatial)), turned.shape, (1, *[-1] * spatial, *[1] * (turned.ndim - 1 - spatial)))
+    weights = reshape(backwards(turned), (groups * math.prod(spread) * outputs, w.shape[1], *taps))
+    rows = [ceildiv(count, s) for count, s in zip(counts, spread, strict=True)]
+    before = tuple(-t for t in first)
+    after = tuple(count + t - 1 - size - b for count, t, size, b in zip(rows, taps, x.shape[2:], before, strict=True))
+    ones = (1,) * spatial
+    found = Convolution(ones, before, after, ones, ones, groups)(x, weights)
+    apart = reshape(found, (x.shape[0], groups, *spread, outputs, *rows))
+    order = [0, 1, 2 + spatial, *(axis for k in range(spatial) for axis in (3 + spatial + k, 2 + k))]
+    whole = reshape(transpose(apart, order), (x.shape[0], w.shape[0], *(m * s for m, s in zip(rows, spread, strict=True))))
+    return Slice((0,) * whole.ndim, (*whole.shape[:2], *counts), (1,) * whole.ndim)(whole)
+
+
+# -- gradients by kernels ---------------------------------------------------------------------------------------------
+
+
+def _by_kernel(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor:
+    groups, spatial = op.groups, len(counts)
+    inner, outputs, kernel = x.shape[1] // groups, w.shape[0] // groups, w.shape[2:]
+    given = zip(counts, op.strides, kernel, op.dilation, strict=True)
+    grid = [(count - 1) * s + (taps - 1) * d + 1 for count, s, taps, d in given]
+    padded = _fitted(x, op.low, grid)
+    weights = reshape(w, (groups, outputs, inner * product(kernel)))
+    apart = reshape(padded, (x.shape[0], groups, inner, *grid))
+    if isinstance(x.shape[0], int) and x.shape[0] < FEW_CHANNELS:
+        rows = Patches(kernel, counts, op.strides, op.dilation)(apart)
+        matrix = reshape(rows, (groups, x.shape[0] * product(counts), inner * product(kernel)))
+        found = reshape(Matmul()(weights, swapaxes(matrix, -1, -2)), (groups * outputs, x.shape[0], *counts))
+        return transpose(found, (1, 0, *range(2, found.ndim)))
+    last = transpose(apart, (1, 2, *range(3, apart.ndim), 0))
+    data = reshape(last, (groups, inner, product(grid), x.shape[0]))
+    found = KernelGradient(kernel, counts, op.strides, op.dilation, _strides_of(grid))(data, weights)
+    turned = transpose(found, (spatial + 2, spatial, spatial + 1, *range(spatial)))
+    return reshape(turned, (x.shape[0], w.shape[0], *counts))

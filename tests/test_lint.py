@@ -1,0 +1,143 @@
+"""The linter finds what will be NaN, infinite or silently zero, and is silent on what the project itself offers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import graphdl as gd
+from graphdl import nn, optim
+
+Build = Callable[[gd.Tensor], gd.Tensor]
+
+
+def weighted() -> gd.Tensor:
+    """Numbers of any sign that depend on a parameter."""
+    return gd.placeholder("a", ("N", 8)) * gd.parameter(np.ones(8, "f"), "w")
+
+
+def row_sum(x: gd.Tensor) -> gd.Tensor:
+    return gd.sum(x, axis=1, keepdims=True)
+
+
+BAD: dict[str, tuple[Build, str, str]] = {
+    "root at 0": (lambda z: gd.sqrt(row_sum(z * z)), "domain", "eps"),
+    "root of a negative": (gd.sqrt, "domain", "eps"),
+    "reciprocal root": (lambda z: gd.rsqrt(z * z), "domain", "eps"),
+    "log at 0": (lambda z: gd.log(gd.abs(z)), "domain", "small positive"),
+    "division": (lambda z: 1 / z, "domain", "divisor"),
+    "fractional power": (lambda z: z**0.5, "domain", "base positive"),
+    "log through where": (lambda z: gd.where(z > 0, gd.log(z), 0.0), "where", "gd.where(c, f(gd.where(c, x, safe)), y)"),
+    "exp through where": (lambda z: gd.where(z > 0, z, gd.exp(z) - 1), "domain", "gd.where(c, f(gd.where(c, x, safe)), y)"),
+    "log of softmax": (lambda z: gd.log(gd.softmax(z, 1)), "domain", "gd.log_softmax"),
+    "log of sigmoid": (lambda z: gd.log(gd.sigmoid(z)), "domain", "logits"),
+    "softmax without maximum": (lambda z: gd.exp(z) / row_sum(gd.exp(z)), "domain", ""),
+    "log of a sum of exp": (lambda z: gd.log(row_sum(gd.exp(z))), "domain", "gd.logsumexp"),
+    "integer cut": (lambda z: z.astype("int32").astype("float32"), "integer cut", "gd.stop_gradient"),
+    "broadcast": (lambda z: row_sum(z) - gd.sum(z, axis=1), "broadcast", "reshape"),
+}
+GOOD: dict[str, Build] = {
+    "root": lambda z: gd.sqrt(row_sum(z * z) + 1e-6),
+    "log": lambda z: gd.log(gd.abs(z) + 1e-3),
+    "two wheres": lambda z: gd.where(z > 0, gd.log(gd.where(z > 0, z, 1.0)), 0.0),
+    "softmax with maximum": lambda z: gd.exp(z - gd.max(z, axis=1, keepdims=True)) / row_sum(gd.exp(z - gd.max(z, axis=1, keepdims=True))),
+    "logsumexp": lambda z: gd.logsumexp(z, axis=1),
+    "square": lambda z: z**2,
+    "standardised": lambda z: (z - gd.mean(z)) * gd.rsqrt(gd.var(z) + 1e-5),
+    "exp": gd.exp,
+    "maximum": lambda z: gd.max(z, axis=1),
+    "normal": lambda z: z + gd.random.normal((8,)),
+    "clipped divisor": lambda z: z / gd.maximum(gd.abs(z), 1e-3),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad(name: str) -> None:
+    build, rule, remedy = BAD[name]
+    found = gd.lint(build(weighted()))
+    assert [one.rule for one in found] == [rule]
+    assert remedy in found[0].remedy
+    assert found[0].source is not None
+    assert Path(found[0].source.file).name == Path(__file__).name
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_good(name: str) -> None:
+    assert gd.lint(GOOD[name](weighted())) == []
+
+
+def test_line_is_the_users() -> None:
+    z = weighted()
+    bad = gd.log(z)
+    (finding,) = gd.lint(bad)
+    assert finding.source == bad.node.provenance.source
+    assert str(finding).startswith(f"{__file__}:")
+
+
+def test_unused_parameter() -> None:
+    z, spare = weighted(), gd.parameter(np.ones(3, "f"), "spare")
+    (finding,) = gd.lint(z, parameters=[spare])
+    assert finding.rule == "unused parameter"
+    assert "spare" in finding.message
+
+
+ACTIVATIONS = "ReLU LeakyReLU ELU SELU GELU SiLU Sigmoid Tanh Softplus Mish Hardswish Hardsigmoid Softsign LogSigmoid".split()
+LAYERS: dict[str, Callable[[], nn.Module]] = {
+    **{name: getattr(nn, name) for name in ACTIVATIONS},
+    "Softmax": lambda: nn.Softmax(dim=1),
+    "LogSoftmax": lambda: nn.LogSoftmax(dim=1),
+    "LayerNorm": lambda: nn.LayerNorm(8),
+    "BatchNorm1d": lambda: nn.BatchNorm1d(8),
+    "Dropout": lambda: nn.Dropout(0.5),
+    "Linear": lambda: nn.Linear(8, 3),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_are_clean(name: str) -> None:
+    net = nn.Sequential(nn.Linear(8, 8), LAYERS[name]())
+    assert gd.lint(gd.sum(net(gd.placeholder("x", ("N", 8))) ** 2)) == []
+
+
+LOSSES: dict[str, Callable[[gd.Tensor, gd.Tensor, gd.Tensor], gd.Tensor]] = {
+    "cross_entropy": lambda z, y, t: nn.functional.cross_entropy(z, y),
+    "cross_entropy of probabilities": lambda z, y, t: nn.functional.cross_entropy(z, gd.softmax(t, 1)),
+    "mse_loss": lambda z, y, t: nn.functional.mse_loss(z, t),
+    "l1_loss": lambda z, y, t: nn.functional.l1_loss(z, t),
+    "huber_loss": lambda z, y, t: nn.functional.huber_loss(z, t),
+    "binary_cross_entropy_with_logits": lambda z, y, t: nn.functional.binary_cross_entropy_with_logits(z, t),
+    "kl_div": lambda z, y, t: nn.functional.kl_div(gd.log_softmax(z, 1), gd.softmax(t, 1)),
+}
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_are_clean(name: str) -> None:
+    z, y, t = nn.Linear(8, 8)(gd.placeholder("x", ("N", 8))), gd.placeholder("y", ("N",), "int64"), gd.placeholder("t", ("N", 8))
+    assert gd.lint(LOSSES[name](z, y, t)) == []
+
+
+def test_networks_are_clean() -> None:
+    image, sequence = gd.placeholder("image", ("N", 3, 12, 12)), gd.placeholder("sequence", ("N", 9, 8))
+    convolutions = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten())
+    assert gd.lint(convolutions(image)) == []
+    assert gd.lint(nn.TransformerEncoderLayer(8, 2, 16, batch_first=True)(sequence)) == []
+
+
+OPTIMISERS: dict[str, Callable[[], optim.Optimizer]] = {
+    "SGD": lambda: optim.SGD(lr=0.1, momentum=0.9, nesterov=True),
+    "Adam": lambda: optim.Adam(lr=1e-3, clip_norm=1.0),
+    "AMSGrad": lambda: optim.Adam(lr=1e-3, amsgrad=True),
+    "AdamW": lambda: optim.AdamW(lr=1e-3),
+    "RMSprop": lambda: optim.RMSprop(lr=1e-3, centered=True, momentum=0.9),
+}
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_optimisers_are_clean(name: str) -> None:
+    net = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Linear(8, 3))
+    loss = nn.functional.cross_entropy(net(gd.placeholder("x", ("N", 8))), gd.placeholder("y", ("N",), "int64"))
+    updates = OPTIMISERS[name]().updates(loss, net.parameters())
+    assert gd.lint([loss, *updates.values()]) == []
