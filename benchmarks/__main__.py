@@ -27,6 +27,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--case", action="append", choices=sorted(all_cases()), help="measure only this case; may be repeated")
     parser.add_argument("--framework", action="append", choices=list(FRAMEWORKS), help="measure only this one, besides graphdl; may be repeated")
     parser.add_argument("--size", action="append", default=[], metavar="NAME=N", help="another size, for every case that has it; may be repeated")
+    parser.add_argument("--no-variants", action="store_true", help="only the first size of each case")
     parser.add_argument("--threads", default=str(thread_count()), help="a number, or several with commas (default: all cores)")
     parser.add_argument("--rounds", type=int, default=7, help="turns of every framework")
     parser.add_argument("--seconds", type=float, default=0.3, help="length of a turn")
@@ -50,7 +51,7 @@ def main() -> None:
     found: list[Comparison] = []
     print(" | ".join(COLUMNS))
     for case in [all_cases()[name] for name in asked.case or sorted(all_cases())]:
-        for sizes in case.all_sizes(changes):
+        for sizes in case.all_sizes(changes)[: 1 if asked.no_variants else None]:
             for count in threads:
                 found.append(compare(case, sizes, count, frameworks, asked.rounds, asked.seconds))
                 print("\n".join(" | ".join(row) for row in rows_of(found[-1], limits)), flush=True)

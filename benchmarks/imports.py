@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from .case import FRAMEWORKS
 from .suite import is_installed
 
-ROUNDS = 7
+ROUNDS = 3
 CODE = "import time; start = time.perf_counter(); import {}; print(time.perf_counter() - start)"
 
 

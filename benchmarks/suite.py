@@ -110,7 +110,8 @@ class _Worker:
         return float(answer.get("ready", 0.0))
 
     def _answer(self) -> dict[str, Any]:
-        assert self.process.stdout and self.process.stderr
+        assert self.process.stdout
+        assert self.process.stderr
         line = self.process.stdout.readline()
         if line:
             answer: dict[str, Any] = json.loads(line)

@@ -22,7 +22,9 @@ START, UNKNOWN = "[start]", "[rare]"
 
 def load(length: int) -> tuple[Array, Array, list[str]]:
     """Word numbers (N, length) of sentences behind a start word, 0 where they end; topics (N,); and the words."""
-    found = [(re.findall(r"[a-z_]{2,}", sentence.lower())[: length - 1], k) for k, name in enumerate(TOPICS) for sentence in re.split(r"\.\s|\n\n", topics[name])]
+    found = [
+        (re.findall(r"[a-z_]{2,}", sentence.lower())[: length - 1], k) for k, name in enumerate(TOPICS) for sentence in re.split(r"\.\s|\n\n", topics[name])
+    ]
     sentences = [(words, k) for words, k in found if len(words) >= 5]
     order = np.random.default_rng(0).permutation(len(sentences))
     counts = Counter(word for words, _ in sentences for word in words)

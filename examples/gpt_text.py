@@ -55,10 +55,10 @@ def windows(coded: Array, starts: Array, length: int) -> tuple[Array, Array]:
 def main() -> None:
     """Train as the flags say, print bits per character, and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    for name, default in {"steps": 1500, "batch": 32, "context": 128, "features": 128, "layers": 3, "heads": 4, "write": 300}.items():
+    for name, default in {"steps": 1000, "batch": 16, "context": 128, "features": 96, "layers": 2, "heads": 4, "write": 120}.items():
         parser.add_argument(f"--{name}", type=int, default=default)
-    
-    parser.add_argument("--rate", type=float, default=6e-3, help="the highest learning rate")
+
+    parser.add_argument("--rate", type=float, default=3e-3, help="the highest learning rate")
     a = parser.parse_args()
     learned, held_out, characters = load()
     gd.random.seed(0)

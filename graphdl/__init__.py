@@ -17,8 +17,9 @@ from .ops.source import parameter, placeholder
 from .version import __version__
 
 __all__ = [
-    "Executable", "Graph", "History", "Tensor", "Trainer", "__version__", "checkpoint", "compare", "compile", "control", "cost", "errors", "explain", "export", "grad", "gradient_flow", "hessian", "hvp",
-    "jacobian", "jvp", "lint", "load", "nn", "ops", "optim", "parameter", "placeholder", "random", "save", "vjp",
+    "Executable", "Graph", "History", "Tensor", "Trainer", "__version__", "checkpoint", "compare", "compile", "control", "cost", "errors", "explain",
+    "export", "grad", "gradient_flow", "hessian", "hvp", "jacobian", "jvp", "lint", "load", "nn", "ops", "optim", "parameter", "placeholder", "random",
+    "save", "vjp",
 ]  # fmt: skip
 
 if TYPE_CHECKING:

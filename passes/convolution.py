@@ -55,8 +55,13 @@ def flattened(node: Node, operands: tuple[Tensor, ...]) -> Sequence[Tensor] | No
         known = max(op.strides) == max(op.dilation) == 1 and all(isinstance(size, int) for size in (*w.shape[2:], *op.low))
         return (_interleaved(op, x, w, counts),) if known else None
     if _has_many_taps(w.shape[2:], counts):
-        return (_by_kernel(op, x, w, counts),)
+        return None if is_settled(op, x, w) else (_by_kernel(op, x, w, counts),)
     return (_flat(op, x, w, counts),)
+
+
+def is_settled(op: Convolution, x: Tensor, w: Tensor) -> bool:
+    """Whether a kernel's gradient has one channel in every group, so that there are no columns to tile, and no padding."""
+    return x.shape[0] == 1 and op.groups > 1 and all(width == 0 for width in (*op.low, *op.high))
 
 
 def _has_many_taps(kernel: Shape, counts: Shape) -> bool:
@@ -111,7 +116,7 @@ def _grid(op: Convolution, sizes: Shape, kernel: Shape, counts: Shape) -> tuple[
     found: list[Dim] = []
     for k, (count, shift, s, low, size) in enumerate(zip(counts, shifts, op.strides, op.low, sizes, strict=True)):
         width = count + shift
-        if isinstance(width, int) and isinstance(low, int) and isinstance(size, int):
+        if isinstance(count, int) and isinstance(width, int) and isinstance(low, int) and isinstance(size, int):
             if k > 0 and low > 0:  # the zeros before a row serve as those after the row before it
                 width = max(count, width - low // s, min((low + size - 1) // s + 1, width))
         elif s > 1:
@@ -168,6 +173,8 @@ def _by_kernel(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor:
     given = zip(counts, op.strides, kernel, op.dilation, strict=True)
     grid = [(count - 1) * s + (taps - 1) * d + 1 for count, s, taps, d in given]
     padded = _fitted(x, op.low, grid)
+    if x.shape[0] == 1 and groups > 1:
+        return replace(op, low=(0,) * spatial, high=(0,) * spatial)(padded, w)
     weights = reshape(w, (groups, outputs, inner * product(kernel)))
     apart = reshape(padded, (x.shape[0], groups, inner, *grid))
     if isinstance(x.shape[0], int) and x.shape[0] < FEW_CHANNELS:

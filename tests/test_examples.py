@@ -53,3 +53,21 @@ def test_demo(tmp_path: Path) -> None:
     assert accuracy >= LEAST_ACCURACY
     assert (tmp_path / "runs" / "digits.safetensors").is_file()
     assert "runs/digits.safetensors" in printed
+
+
+def test_attention_weights(tmp_path: Path) -> None:
+    printed = run(tmp_path, str(ROOT / "examples" / "attention_weights.py"), "--epochs", "15")
+    told, guessed = map(float, re.findall(r"([\d.]+)% of \d+ held-out sentences .* ([\d.]+)%", printed)[0])
+    assert told > guessed + 30
+    table = [line.split()[1:] for line in printed.rpartition("from '")[2].splitlines()[2:]]
+    assert all(abs(sum(map(int, row)) - 100) <= len(row) / 2 for row in table)
+
+
+def test_gpt_text(tmp_path: Path) -> None:
+    sizes = {"steps": 700, "features": 64, "layers": 2, "context": 32, "batch": 32, "rate": 0.01}
+    printed = run(tmp_path, str(ROOT / "examples" / "gpt_text.py"), *(word for name, size in sizes.items() for word in (f"--{name}", str(size))))
+    losses = [float(bits) for bits in re.findall(r"step .*: ([\d.]+) bits", printed)]
+    assert losses[-1] < losses[0] / 2
+    gpt, three = map(float, re.findall(r"held-out text: GPT ([\d.]+) bits per character, 3-gram ([\d.]+)", printed)[0])
+    assert gpt < three - 0.1
+    assert "microseconds for each character" in printed

@@ -6,6 +6,7 @@ import ctypes
 import importlib.util
 import io
 import itertools
+import re
 import shutil
 import struct
 import subprocess
@@ -31,6 +32,7 @@ MAGIC = {
     "aarch64-linux-gnu": b"\x7fELF\x02\x01", "riscv64-linux-gnu": b"\x7fELF\x02\x01", "x86_64-linux-gnu": b"\x7fELF\x02\x01",
     "arm64-apple-darwin": b"\xcf\xfa\xed\xfe\x0c\x00\x00\x01", "x86_64-pc-windows-msvc": b"\x64\x86", "wasm32": b"\x00asm\x01\x00\x00\x00",
 }  # fmt: skip
+FUNCTIONS = ("sin", "cos", "tan", "tanh", "exp", "log", "erf", "floor", "ceil", "round", "sqrt", "sigmoid", "atan", "sinh", "cbrt", "erfc", "expm1")
 ELF_MACHINES = {"x86-64": 62, "avx2": 62, "avx512": 62, "neon": 183, "riscv64": 243, "riscv64-v": 243}
 
 needs_gcc = pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
@@ -54,10 +56,10 @@ def batches(count: int) -> list[tuple[Any, Any]]:
 
 def mathematics() -> gd.Executable:
     """Functions of every kind, in every floating dtype: what a compiler might look for in a library."""
-    x, d, h, i = gd.placeholder("x", ("N",)), gd.placeholder("d", ("N",), "float64"), gd.placeholder("h", ("N",), "float16"), gd.placeholder("i", ("N",), "int64")
-    names = "sin cos tan tanh exp log erf floor ceil round sqrt sigmoid atan sinh cbrt erfc expm1".split()
-    outputs = [getattr(gd, name)(value) for name in names for value in (x, d)]
-    return gd.compile([*outputs, x**d.astype("float32"), d % 3.0, i % 7, i // 3, h * 2, gd.exp(h), i.astype("float64"), d.astype("int64")], inputs=[x, d, h, i])
+    x, d, h, i = inputs = [gd.placeholder(dtype, ("N",), dtype) for dtype in ("float32", "float64", "float16", "int64")]
+    outputs = [getattr(gd, name)(value) for name in FUNCTIONS for value in (x, d)]
+    outputs += [x ** d.astype("float32"), d % 3.0, i % 7, i // 3, h * 2, gd.exp(h), i.astype("float64"), d.astype("int64")]
+    return gd.compile(outputs, inputs=inputs)
 
 
 def run(*command: str | Path) -> str:
@@ -164,6 +166,18 @@ def test_c_trains_the_digits_to_the_last_bit(tmp_path: Path) -> None:
     assert sum(path.stat().st_size for path in objects) < 100 << 10
 
 
+@pytest.mark.skipif(not (shutil.which("aarch64-linux-gnu-gcc") and shutil.which("qemu-aarch64")), reason="no compiler and emulator for AArch64")
+def test_aarch64_trains_the_digits(tmp_path: Path) -> None:
+    digits = example()
+    step, classify = digits.build()
+    digits.export(tmp_path, step, classify, "aarch64-linux-gnu")
+    objects = [tmp_path / "step.o", tmp_path / "classify.o"]
+    run("aarch64-linux-gnu-gcc", "-static", "-std=c11", "-O2", f"-I{tmp_path}", EXAMPLE / "main.c", *objects, "-o", tmp_path / "train")
+    printed, expected = run("qemu-aarch64", tmp_path / "train", tmp_path, "3"), digits.train(step, classify, 3)
+    losses, others = (np.array(re.findall(r"loss ([\d.]+)", text), np.float64) for text in (printed, expected))
+    assert np.allclose(losses, others, rtol=1e-5)  # sums have another order on another processor
+
+
 @needs_gcc
 def test_two_programs_with_threads_in_one(tmp_path: Path) -> None:
     gd.export(training_step(), tmp_path, "one", threads=True)
@@ -187,12 +201,12 @@ int main(int count, char **arguments) {
     printf("%.9g", first);
     return 0;
 }""")
-    run("gcc", "-std=c11", "-Wall", "-Wextra", f"-I{tmp_path}", tmp_path / "user.c", tmp_path / "one.o", f"-L{tmp_path}", "-ltwo", "-pthread", "-o", tmp_path / "user")
+    flags = ["-std=c11", "-Wall", "-Wextra", "-pthread", f"-I{tmp_path}"]
+    run("gcc", *flags, tmp_path / "user.c", tmp_path / "one.o", f"-L{tmp_path}", "-ltwo", "-o", tmp_path / "user")
     step = training_step()
     x, y = ((np.arange(600 * 12) % 17).astype("f") / np.float32(17)).reshape(600, 12), np.arange(600) % 5
-    for _ in range(20):
-        loss = step(x, y)
-    assert run(tmp_path / "user", tmp_path / "one.params") == f"{float(loss):.9g}"
+    losses = [float(step(x, y)) for _ in range(20)]
+    assert run(tmp_path / "user", tmp_path / "one.params") == f"{losses[-1]:.9g}"
 
 
 # -- called as C calls it --------------------------------------------------------------------------------------------
@@ -235,6 +249,23 @@ def test_sizes_that_must_agree(tmp_path: Path) -> None:
     assert np.all(found == 2)
     status = library.call("agree", 2, 5, 4, np.ones((2, 5), "f"), np.ones((4, 3), "f"), found, arena)
     assert library.told(status).endswith("needs K*N = 3*M")
+
+
+@needs_linker
+def test_random_state_buffers_and_loops(tmp_path: Path) -> None:
+    gd.random.seed(3)
+    x = gd.placeholder("x", ("N", 2, 3))
+    norm, drop = nn.BatchNorm1d(2), nn.Dropout(0.5)
+    carry, _ = gd.scan(lambda state, one: (gd.tanh(state + one), state), gd.zeros((2, 3)), drop(norm(x)))
+    loss = gd.sum(carry)
+    step = gd.compile(loss, inputs=[x], updates=optim.SGD(lr=0.1).updates(loss, norm.parameters()))
+    gd.export(step, tmp_path, "loops", format="shared")
+    library, found = Library(tmp_path, "loops"), np.zeros((), "f")
+    block, arena = aligned((tmp_path / "loops.params").read_bytes()), aligned(library.call("loops_arena_bytes", 9))
+    for _ in range(4):
+        values = np.random.default_rng(0).normal(size=(9, 2, 3)).astype("f")
+        assert library.call("loops", 9, values, found, block, arena) == 0
+        assert found == step(values)
 
 
 @needs_linker

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 # From the bottom up. Names on one line may import each other; lines of one layer may not, nor anything above.
 LAYERS = """
-graphdl.version graphdl.errors graphdl.sizes graphdl.constraints graphdl.types graphdl.formula graphdl.table
+graphdl.version graphdl.errors graphdl.sizes graphdl.constraints graphdl.types graphdl.formula graphdl.structure graphdl.table
 -
 graphdl.ir
 -
@@ -31,6 +31,9 @@ graphdl.signature graphdl.program
 -
 graphdl.calculus
 graphdl.rewrite
+-
+graphdl.control
+-
 graphdl.lowering
 -
 graphdl.pipeline
@@ -50,7 +53,7 @@ LINES = [layer.splitlines() for layer in LAYERS.strip().split("\n-\n")]
 GROUPS = {name: (layer, group) for layer, lines in enumerate(LINES) for group, line in enumerate(lines) for name in line.split()}
 
 # An op's `lower_steps` is given a Lowering and names its type; nothing is imported when it runs.
-TYPES_ONLY = {("graphdl.op", "graphdl.lowering"), ("graphdl.ops", "graphdl.lowering")}
+TYPES_ONLY = {("graphdl.op", "graphdl.lowering"), ("graphdl.ops", "graphdl.lowering"), ("graphdl.control", "graphdl.lowering")}
 
 PLACES = {"llvmlite": "graphdl.backends."}
 SLOW = ["sympy", "networkx", "matplotlib", "llvmlite", "rich", "ml_dtypes", "safetensors"]

@@ -11,7 +11,7 @@ import pytest
 
 import graphdl as gd
 from graphdl.backends.native import target
-from graphdl.backends.native.codegen import program as codegen
+from graphdl.backends.native.codegen import entry
 from graphdl.errors import GraphdlError
 from graphdl.ir import Tensor, make_node
 from graphdl.kernel.functions import TABLE
@@ -199,7 +199,7 @@ def renaming(pulled: Pulled, number: int) -> tuple[dict[Tensor, Array], Sequence
 
 @each_op
 def test_threads_give_the_same_bits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(codegen, "PARALLEL_WORK", 0)
+    monkeypatch.setattr(entry, "PARALLEL_WORK", 0)
     cases = as_declared(name)
     for one, two in zip(compiled(cases, threads=1), compiled(cases, threads=2), strict=True):
         assert one.tobytes() == two.tobytes()

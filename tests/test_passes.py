@@ -84,7 +84,18 @@ def constants() -> Program:
     return [y, gd.grad(y.sum(), x), known], {x: array(2, 3)}
 
 
-PROGRAMS: list[Callable[[], Program]] = [perceptron, softmax, reductions, indexing, stacks, constants]
+def images() -> Program:
+    x = gd.placeholder("x", ("N", 2, 9, 8))
+    weights = [gd.placeholder(f"w{k}", shape) for k, shape in enumerate([(8, 2, 3, 3), (8, 4, 2, 3), (8, 1, 3, 3), (8, 3, 3, 2)])]
+    y = nn.functional.conv2d(x, weights[0], padding=1).tanh()
+    y = nn.functional.conv2d(y, weights[1], stride=2, padding=(0, 1), groups=2).relu()
+    y = nn.functional.conv_transpose2d(nn.functional.conv2d(y, weights[2], padding=2, dilation=2, groups=8), weights[3], stride=(2, 1), padding=1)
+    loss = (nn.functional.max_pool2d(y, 2) ** 2).sum() + nn.functional.avg_pool2d(y, 3, 2).sum()
+    given = {x: array(2, 2, 9, 8), **{w: array(*map(int, w.shape), seed=k) / 4 for k, w in enumerate(weights)}}
+    return [loss, *gd.grad(loss, list(given))], given
+
+
+PROGRAMS: list[Callable[[], Program]] = [images, perceptron, softmax, reductions, indexing, stacks, constants]
 SELECTIONS: dict[str, str | Sequence[str]] = {
     "default": "default",
     **{f"only-{name}": [name] for name in NAMES},
@@ -177,13 +188,28 @@ def common_example() -> list[Tensor]:
     return [gd.exp(x * y), gd.exp(y * x)]
 
 
+def convolution_example() -> list[Tensor]:
+    x, w = gd.placeholder("x", ("N", 4, 9, 9)), gd.placeholder("w", (8, 4, 3, 3))
+    y = nn.functional.conv2d(x, w, stride=2, padding=1)
+    return [y, *gd.grad(y.sum(), [x, w])]
+
+
 def expand_example() -> list[Tensor]:
     q, k, v = (gd.placeholder(name, (1, 2, 3, 4)) for name in "qkv")
     return [Attention(False, 0.5, False)(q, k, v)]
 
 
+def regions_example() -> list[Tensor]:
+    x = gd.placeholder("x", ("T", 3))
+    w = gd.parameter(np.ones(3), "w")
+    _, ys = gd.scan(lambda h, e: (gd.tanh(h * w + e),) * 2, gd.zeros(3, "float64"), x.astype("float64"))
+    return [ys, *gd.grad(ys.sum(), [w])]
+
+
 EXAMPLES: dict[str, Callable[[], list[Tensor]]] = {
     "specialise": specialise_example,
+    "regions": regions_example,
+    "convolution": convolution_example,
     "expand": expand_example,
     "canonicalise": canonicalise_example,
     "fold": fold_example,

@@ -60,7 +60,7 @@ def test_global_pooling_is_a_mean() -> None:
         (lambda x: F.max_pool2d(x, 0), ShapeError, "at least 1"),
         (lambda x: F.adaptive_avg_pool2d(x, (1, 2, 3)), ShapeError, "output_size"),
         (lambda x: F.interpolate(x, 3, mode="linear"), TypeRuleError, "bilinear"),
-        (lambda x: F.interpolate(x), TypeRuleError, "either size or scale_factor"),
+        (F.interpolate, TypeRuleError, "either size or scale_factor"),
         (lambda x: F.interpolate(x, 3, mode="nearest", align_corners=True), TypeRuleError, "align_corners"),
         (lambda x: F.interpolate(x, scale_factor=(1, 2, 3)), TypeRuleError, "2 spatial axes"),
         (lambda x: F.pixel_shuffle(x, 2), ShapeError, "multiple of 2"),
@@ -68,7 +68,7 @@ def test_global_pooling_is_a_mean() -> None:
         (lambda x: F.pad(x, (1, 2), "wrap"), TypeRuleError, "reflect"),
         (lambda x: F.pad(x, (6, 0), "reflect"), ShapeError, "at least 7"),
         (lambda x: nn.ZeroPad2d((1, 2, 3)), ShapeError, "4 of them"),
-        (lambda x: nn.ZeroPad1d(1)(x), ShapeError, "2 or 3 axes"),
+        (nn.ZeroPad1d(1), ShapeError, "2 or 3 axes"),
     ],
 )
 def test_unfit_options_are_refused(make: object, error: type[Exception], mend: str) -> None:

@@ -36,10 +36,11 @@ def cast(case: Case, dtype: str) -> Case:
 def make_module(call: str, dtype: str) -> nn.Module:
     """The module that `call` writes down, such as `Conv2d(3, 4, 3, padding=1)`, in a dtype where it takes one."""
     written = ast.parse(call, mode="eval").body
-    assert isinstance(written, ast.Call) and isinstance(written.func, ast.Name)
+    assert isinstance(written, ast.Call)
+    assert isinstance(written.func, ast.Name)
     options = {keyword.arg or "": ast.literal_eval(keyword.value) for keyword in written.keywords}
     kind = getattr(nn, written.func.id)
-    if written.func.id.startswith(("Conv1", "Conv2", "Conv3", "ConvTranspose", "BatchNorm", "InstanceNorm")):
+    if written.func.id.startswith(("Conv1", "Conv2", "Conv3", "ConvTranspose", "BatchNorm", "InstanceNorm", "RNN", "LSTM", "GRU")):
         options["dtype"] = dtype
     module: nn.Module = kind(*map(ast.literal_eval, written.args), **options)
     return module
@@ -60,7 +61,7 @@ def assert_near(actual: Any, expected: Array, dtype: str, what: str = "") -> Non
 def weighted(result: gd.Tensor, like: Array) -> gd.Tensor:
     """The sum of the result times 1, 2, 3, ... modulo 7, whose gradients the references hold."""
     weights = (np.arange(like.size) % 7 + 1).reshape(like.shape).astype(result.dtype)
-    return (result * gd.constant(weights)).sum()  # type: ignore[no-any-return]
+    return (result * gd.constant(weights)).sum()
 
 
 def assert_equals_pytorch(call: str, case: Case, dtype: str, backend: str, symbols: dict[int, str]) -> None:

@@ -35,7 +35,8 @@ class Profile:
     """The kernels of one program on given inputs, in the order of their launches.
 
     `call` is the median time of a whole call from Python in seconds, `total` the sum of the kernels; `marks` are the nanoseconds at
-    which the launches of one run began, and the end of the last; launches in loops stand there with all their rounds together. Limits are the measured peaks of the threads together.
+    which the launches of one run began, and the end of the last; launches in loops stand there with all their rounds together.
+    Limits are the measured peaks of the threads together.
     """
 
     rows: tuple[Row, ...]

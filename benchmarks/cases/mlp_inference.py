@@ -69,7 +69,6 @@ def _onnx(s: Sizes) -> Run:
     return onnx_run(nodes, {"x": mlp.batch(s)[0]}, constants)
 
 
-
 CASE = Case(
     "mlp_inference",
     "inference of a multilayer perceptron",

@@ -41,7 +41,7 @@ def train(step: gd.Executable, classify: gd.Executable, epochs: int) -> str:
     """What the C program does and prints, in this process."""
     images, labels = load_digits()
     images = images.reshape(-1, 64)
-    lines = []
+    lines, loss = [], np.float32(0)
     for epoch in range(1, epochs + 1):
         for begin in range(0, LEARNED, BATCH):
             loss = step(images[begin : begin + BATCH], labels[begin : begin + BATCH])

@@ -19,7 +19,6 @@ from ..types import TensorType, is_floating
 from .ranges import ANY, BOOLEAN, INF, Range, exactly, intersect, made, negate, square, total, union
 from .transfer import COMPARISONS, DOMAINS, TRANSFER
 
-Env = dict[int, Range]
 Bounds = tuple[float, float, bool]  # lower, upper, and whether 0 is left
 _REFINED: dict[str, Callable[[Range], tuple[Bounds | None, Bounds | None]]] = {
     "greater": lambda y: ((y.lower, INF, not y.lower >= 0), (-INF, y.upper, True)),
@@ -30,6 +29,14 @@ _REFINED: dict[str, Callable[[Range], tuple[Bounds | None, Bounds | None]]] = {
     "not_equal": lambda y: ((-INF, INF, False) if y.number == 0 else None, (y.lower, y.upper, True)),
 }  # fmt: skip
 _FLIPPED = {"greater": "less", "less": "greater", "greater_equal": "less_equal", "less_equal": "greater_equal", "equal": "equal", "not_equal": "not_equal"}
+
+
+class Env:
+    """What a condition tells of expressions, by their numbers, and the ranges found under it."""
+
+    def __init__(self, known: dict[int, Range] | None = None) -> None:
+        self.known = known or {}
+        self.found = dict(self.known)
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ class Analysis:
             return
         if isinstance(root, Reduce) and root.kind in ("max", "min") and isinstance(root.body, Variable):
             self.extremes[node.output] = root.kind, reader.leaves[root.body.position]
-        found = reader.evaluate(root, {})
+        found = reader.evaluate(root, Env())
         limits = of_dtype(node.output.dtype)
         self.ranges[node.output] = found if is_floating(node.output.dtype) else intersect(found, limits.lower, limits.upper)
 
@@ -106,7 +113,6 @@ class _Reader:
         self.analysis, self.node = analysis, node
         self.leaves: list[Tensor] = []
         self._known: dict[tuple[Tensor, Index], Expr] = {}
-        self._memo: Env = {}
         index = tuple(as_size(axis) for axis in fresh_axes(node.output.shape))
         self.root: Expr = node.op.lower(node.output.type, index, *(_Access(self, operand) for operand in node.operands))
 
@@ -122,15 +128,10 @@ class _Reader:
         return self._known[tensor, index]
 
     def evaluate(self, x: Expr, env: Env) -> Range:
-        if x.number in env:
-            return env[x.number]
-        memo = self._memo if not env else None
-        if memo is not None and x.number in memo:
-            return memo[x.number]
-        found = self._evaluate(x, env)
-        if memo is not None:
-            memo[x.number] = found
-        return found
+        """The range of `x` under `env`."""
+        if x.number not in env.found:
+            env.found[x.number] = self._evaluate(x, env)
+        return env.found[x.number]
 
     def _evaluate(self, x: Expr, env: Env) -> Range:
         if isinstance(x, Const):
@@ -191,13 +192,13 @@ class _Reader:
         if not isinstance(condition, Scalar) or condition.function not in _REFINED:
             return env, env
         left, right = condition.operands
-        yes, no = dict(env), dict(env)
+        yes, no = dict(env.known), dict(env.known)
         for name, x, y in ((condition.function, left, right), (_FLIPPED[condition.function], right, left)):
             if not isinstance(x, Const):
                 for known, bounds in zip((yes, no), _REFINED[name](self.evaluate(y, env)), strict=True):
                     if bounds is not None:
                         known[x.number] = intersect(self.evaluate(x, env), *bounds)
-        return yes, no
+        return Env(yes), Env(no)
 
     def _related(self, x: Scalar) -> Range | None:
         """x - max(x) is at most 0, and 0 somewhere; x == max(x) holds somewhere."""

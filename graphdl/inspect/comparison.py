@@ -9,7 +9,7 @@ from typing import Any
 
 from ..compiler import Executable
 from ..table import Table, seconds
-from .cost import Cost, cost
+from .costs import Cost, cost
 
 BUDGET = 0.3  # seconds of calls of each program
 

@@ -15,7 +15,9 @@ from ..errors import GraphdlError
 from ..formula import Name
 from ..ir import Graph, Node
 from ..ir.printer import names_of, print_attributes
-from .cost import cost
+from ..kernel.counting import bytes_moved, flops_of
+from ..lowering import lower_graph
+from .costs import compilation_of
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
@@ -59,11 +61,10 @@ def _asset(name: str) -> str:
 def kernels_of(of: Graph | Executable) -> Mapping[str, list[Node]]:
     """What each kernel costs, in words, with the nodes it computes; nothing where the graph cannot be compiled."""
     try:
-        kernels = cost(of).kernels
+        steps = lower_graph(compilation_of(of).compiled).steps
     except GraphdlError:
         return {}
-    told = ((f"{k} {one.name}\n{one.flops} flops, {one.bytes} bytes", list(one.origins)) for k, one in enumerate(kernels) if one.flops or one.bytes)
-    return dict(told)
+    return {f"{k} {step.name}\n{flops_of(step)} flops, {bytes_moved(step)} bytes": list(step.origins) for k, step in enumerate(steps)}
 
 
 def describe(graph: Graph, kernels: Mapping[str, list[Node]]) -> dict[str, Any]:

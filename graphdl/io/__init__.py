@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .export import export
+from .exporter import export
 from .safetensors import load, read, save, write
 
 __all__ = ["export", "load", "read", "save", "write"]

@@ -16,6 +16,7 @@ from ..program import CompiledGraph
 from ..sizes import Dim, as_size
 from ..types import TensorType
 from .control import ControlLowering
+from .partial import split_reductions
 from .update import Update
 
 
@@ -216,4 +217,6 @@ def lower_graph(compiled: CompiledGraph, *, updates_last: bool = False) -> Progr
     """The program that computes a compiled graph. With `updates_last`, nothing is computed after a parameter was written."""
     lowering = Lowering(compiled.graph)
     lowering.updates_last = updates_last
-    return lowering.lower(compiled)
+    program = lowering.lower(compiled)
+    split_reductions(program)
+    return program

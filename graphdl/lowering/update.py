@@ -33,6 +33,8 @@ class Update:
             self.last_read.update(dict.fromkeys(read_buffers(step), position))
             for buffer in step.written:
                 self.writers.setdefault(buffer.storage, []).append(position)
+        given = (lowering.buffers[value].storage for value in compiled.new_values)
+        self.last_read.update({storage: len(steps) for storage in given if storage.kind == "parameter"})  # copied at the end
         self.last_check = max((position for position, step in enumerate(steps) if reads_indices(step)), default=-1)
         self.may_wait = [all(self.last_read.get(b.storage, -1) <= position for b in step.written) for position, step in enumerate(steps)]
         self.early: set[int] = set()  # steps that write parameters, before all indices are checked

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from ..errors import ShapeError, TypeRuleError
 from ..ir import Tensor
-from ..ops.convolution import Convolution, Windowed, flipped, per_axis
+from ..ops.convolution import Convolution, flipped, per_axis
 from ..ops.elementwise import describe
 from ..ops.pad import pad as pad_array
 from ..ops.shape import expand_dims, reshape, squeeze
@@ -72,7 +72,7 @@ def _widths(name: str, padding: Numbers | str, strides: tuple[int, ...], dilatio
     return tuple(width // 2 for width in total), tuple(width - width // 2 for width in total)
 
 
-def _applied(op: Windowed, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _applied(op: Convolution, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The op on a batch, or on one sample without the batch's axis, plus the bias of every output channel."""
     single = input.ndim == weight.ndim - 1
     result = op(expand_dims(input, 0) if single else input, weight)
@@ -165,7 +165,7 @@ class _Conv(_Layer):
         self._initialise((out_channels, in_channels // groups, *self.kernel_size), bias, dtype)
 
     def forward(self, input: Tensor) -> Tensor:
-        padding = self.padding
+        padding: Numbers | str = self.padding
         if self.padding_mode != "zeros":
             low, high = _widths(type(self).__name__, padding, self.stride, self.dilation, self.kernel_size)
             lead = [(0, 0)] * (input.ndim - self.count)

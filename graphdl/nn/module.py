@@ -115,7 +115,7 @@ class Module:
     def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
         """The module and all inside it with their paths, outer ones first."""
         seen: set[Module] = set()
-        stack = [(prefix, self)]
+        stack: list[tuple[str, Module]] = [(prefix, self)]
         while stack:
             path, module = stack.pop()
             if remove_duplicate and module in seen:

@@ -7,12 +7,14 @@ from typing import Any, ClassVar
 
 from ..errors import ShapeError
 from ..ir import Tensor
-from ..ops.convolution import Window, per_axis
+from ..ops.convolution import per_axis
 from ..ops.elementwise import describe
-from ..ops.pooling import MaxPool, WindowSum
+from ..ops.pooling import MaxPool
 from ..ops.resize import mean_cells
 from ..ops.shape import expand_dims, squeeze
 from ..ops.source import full
+from ..ops.window import Window
+from ..ops.window_sum import WindowSum
 from ..sizes import Dim, ceildiv, minimum
 from .module import Module
 

@@ -19,7 +19,7 @@ from ..kernel.expression import Expr, Index, fresh_axes, fresh_axis, reduce
 from ..op import Access, Array, Op, Sample, sample_array
 from ..sizes import Dim, as_size, product
 from ..types import Shape, TensorType
-from .convolution import sizes_of
+from .window import sizes_of
 
 
 def unravelled(index: Dim, sizes: Shape) -> Index:
@@ -71,8 +71,8 @@ class FlatConvolution(Op):
     def evaluate(self, *operands: Array) -> Array:
         x, w = operands
         n, groups, channels = x.shape[:3]
-        places = [self._place(tap) for tap in np.ndindex(*self.kernel)]  # type: ignore[arg-type]
-        taps = [x[:, :, :, phase, shift : shift + self.count] for phase, shift in places]  # type: ignore[misc, operator]
+        places = [self._place(tap) for tap in np.ndindex(*self.kernel)]
+        taps = [x[:, :, :, phase, shift : shift + self.count] for phase, shift in places]
         views = np.stack(taps, 3).reshape(n, groups, channels * len(taps), -1)
         with np.errstate(all="ignore"):
             return np.asarray(np.einsum("ngkj,gok->ngoj", views, w, optimize=True), x.dtype)
@@ -127,14 +127,14 @@ class KernelGradient(Op):
 
     def evaluate(self, *operands: Array) -> Array:
         x, w = operands
-        taps = list(np.ndindex(*self.kernel))  # type: ignore[arg-type]
+        taps = list(np.ndindex(*self.kernel))
         rows = []
-        for index in np.ndindex(*self.counts):  # type: ignore[arg-type]
-            places = [int(self._place(index, tap)) for tap in taps]  # type: ignore[arg-type]
+        for index in np.ndindex(*self.counts):
+            places = [int(self._place(index, tap)) for tap in taps]
             view = x[:, :, places].reshape(x.shape[0], w.shape[2], x.shape[3])
             with np.errstate(all="ignore"):
                 rows.append(np.matmul(w, view))
-        return np.stack(rows).reshape(*self.counts, *rows[0].shape)  # type: ignore[arg-type]
+        return np.stack(rows).reshape(*self.counts, *rows[0].shape)
 
     def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
         x, w = operands

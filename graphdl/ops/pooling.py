@@ -1,4 +1,4 @@
-"""Pooling: maxima and sums over windows, and what carries their gradients back. No scatter: every element looks for its windows."""
+"""Maxima over windows, and what carries their gradients back. No scatter: every element looks for its windows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..kernel.expression import Expr, Index, apply, const, fresh_axes, fresh_axi
 from ..op import Access, Array, Sample, sample_array
 from ..sizes import Dim, as_size
 from ..types import Shape, TensorType, is_floating
-from .convolution import Window, Windowed, sizes_of
+from .window import Window, Windowed, sizes_of
 
 
 class Pooling(Windowed):
@@ -48,8 +48,8 @@ class Pooling(Windowed):
 
 
 @dataclass(frozen=True)
-class _Fixed(Pooling):
-    """Pooling of data whose elements stand side by side."""
+class Fixed(Pooling):
+    """The base of pooling of data whose elements stand side by side."""
 
     kernel: tuple[int, ...]
     strides: tuple[int, ...]
@@ -63,7 +63,7 @@ class _Fixed(Pooling):
 
     def other(self, kind: type[Any], **more: Any) -> Any:
         """Another op over the same windows."""
-        return kind(*(getattr(self, field.name) for field in fields(_Fixed)), **more)
+        return kind(*(getattr(self, field.name) for field in fields(Fixed)), **more)
 
     def element(self, x: Access, index: Index, taps: Index, filler: float) -> Expr:
         """The element at a tap of the window at `index`, `filler` where the tap lies in the padding."""
@@ -73,7 +73,7 @@ class _Fixed(Pooling):
 
 
 @dataclass(frozen=True)
-class MaxPool(_Fixed):
+class MaxPool(Fixed):
     """The largest element of every window; padding never is. NaN if there is one."""
 
     name: ClassVar[str] = "max_pool"
@@ -99,12 +99,12 @@ class MaxPool(_Fixed):
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:
-        for op, shape in _windows(cls):
+        for op, shape in sample_windows(cls):
             yield Sample(op, (_distinct(*shape),))
 
 
 @dataclass(frozen=True)
-class WindowArgmax(_Fixed):
+class WindowArgmax(Fixed):
     """The number of the tap that holds the largest element of every window: the first of equal ones, or of NaN. int64."""
 
     name: ClassVar[str] = "window_argmax"
@@ -122,12 +122,12 @@ class WindowArgmax(_Fixed):
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:
-        for op, shape in _windows(cls):
+        for op, shape in sample_windows(cls):
             yield Sample(op, (_distinct(*shape),))
 
 
 @dataclass(frozen=True)
-class SelectTaps(_Fixed):
+class SelectTaps(Fixed):
     """Operands x and the number of a tap for every window: x's element there, 0 where that is padding."""
 
     name: ClassVar[str] = "select_taps"
@@ -159,13 +159,13 @@ class SelectTaps(_Fixed):
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:
-        for op, shape in _windows(cls):
+        for op, shape in sample_windows(cls):
             x = sample_array(*shape)
             yield Sample(op, (x, op.other(WindowArgmax).evaluate(x)), differentiable=(0,))
 
 
 @dataclass(frozen=True)
-class PlaceTaps(_Fixed):
+class PlaceTaps(Fixed):
     """Operands x and the number of a tap, for every window: x's elements added up at their taps in zeros of (N, C, *sizes).
 
     The transpose of `SelectTaps`. Taps in the padding are dropped.
@@ -184,11 +184,11 @@ class PlaceTaps(_Fixed):
 
     def evaluate(self, *operands: Array) -> Array:
         x, chosen = operands
-        reach = [max((count - 1) * one.stride + int(one.reach(taps)), int(one.low) + int(size)) for count, one, taps, size in self._axes(x)]  # type: ignore[arg-type]
+        reach = [max((count - 1) * one.stride + int(one.reach(taps)), int(one.low) + int(size)) for count, one, taps, size in self._axes(x)]
         result = np.zeros((*x.shape[:2], *reach), x.dtype)
         for number, tap in enumerate(np.ndindex(*self.kernel)):
             starts = [r * d for r, d in zip(tap, self.dilation, strict=True)]
-            places = tuple(slice(at, at + (count - 1) * s + 1, s) for at, count, s in zip(starts, x.shape[2:], self.strides, strict=True))
+            places: tuple[Any, ...] = tuple(slice(at, at + (count - 1) * s + 1, s) for at, count, s in zip(starts, x.shape[2:], self.strides, strict=True))
             result[(..., *places)] += np.where(chosen == number, x, 0)
         return result[(..., *(slice(int(low), int(low) + int(size)) for low, size in zip(self.low, self.sizes, strict=True)))]  # type: ignore[arg-type]
 
@@ -232,53 +232,12 @@ class PlaceTaps(_Fixed):
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:
-        for op, shape in _windows(_Fixed):
+        for op, shape in sample_windows(Fixed):
             chosen = op.other(WindowArgmax).evaluate(sample_array(*shape))
             yield Sample(op.other(cls, sizes=shape[2:]), (sample_array(*chosen.shape, seed=1), chosen), differentiable=(0,))
 
 
-@dataclass(frozen=True)
-class WindowSum(Pooling):
-    """The sum of every window, padding and the places between spread elements being 0. Its transpose is of its kind."""
-
-    name: ClassVar[str] = "window_sum"
-    pattern: ClassVar[str] = "reduction"
-    kernel: tuple[int, ...]
-    strides: tuple[int, ...]
-    low: Shape
-    high: Shape
-    dilation: tuple[int, ...]
-    input_dilation: tuple[int, ...]
-
-    def infer(self, *operands: TensorType) -> TensorType:
-        return self.pooled(operands[0])
-
-    def evaluate(self, *operands: Array) -> Array:
-        return np.asarray(self.all_taps(operands[0], 0.0).sum(-1), operands[0].dtype)
-
-    def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
-        sizes = zip(self.windows, operands[0].shape[2:], self.kernel, output.shape[2:], strict=True)
-        back = [one.by_data(size, taps, count) for one, size, taps, count in sizes]
-        columns = zip(*((one.stride, one.low, one.high, one.dilation, one.spread) for one in back), strict=True)
-        return (WindowSum(self.kernel, *columns)(cotangent),)
-
-    def jvp(self, tangents: Sequence[Tensor | None], output: Tensor, *operands: Tensor) -> Tensor | None:
-        return None if tangents[0] is None else self(tangents[0])
-
-    def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
-        (x,) = operands
-        taps = fresh_axes(self.kernel, "r")
-        at, inside = self.tap(tuple(index[2:]), sizes_of(taps), x.type.shape[2:])  # type: ignore[attr-defined]
-        return reduce("sum", taps, guard(inside, x((*index[:2], *at)), const(0, out.dtype)))
-
-    @classmethod
-    def samples(cls) -> Iterable[Sample]:
-        for op, shape in _windows(_Fixed):
-            yield Sample(op.other(cls, input_dilation=op.input_dilation), (sample_array(*shape),))
-        yield Sample(cls((2, 3), (1, 1), (1, 0), (0, 2), (1, 2), (2, 3)), (sample_array(2, 1, 3, 4),))
-
-
-def _windows(kind: type[Any]) -> Iterable[tuple[Any, Shape]]:
+def sample_windows(kind: type[Any]) -> Iterable[tuple[Any, tuple[int, ...]]]:
     """Windows of every sort for samples, with the shape of data to slide over: strided, padded, dilated, apart, overlapping."""
     yield kind((2, 2), (2, 2), (0, 0), (0, 0), (1, 1)), (2, 3, 4, 6)
     yield kind((3, 2), (2, 1), (1, 0), (1, 1), (1, 2)), (1, 2, 5, 4)

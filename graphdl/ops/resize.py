@@ -29,7 +29,7 @@ def repeat_nearest(x: Any, size: Any, axis: int, scale: float | None = None) -> 
         places = Iota((to,), 0, "int64")() * full((to,), old, "int64") // full((to,), to, "int64")
     else:
         places = (Iota((to,), 0, "float32")() * full((), 1 / scale, "float32")).floor().astype("int64").minimum(full((), old - 1, "int64"))
-    return tensor.take(places, axis=at)  # type: ignore[no-any-return]
+    return tensor.take(places, axis=at)
 
 
 @function
@@ -61,7 +61,7 @@ def mean_cells(x: Any, size: Any, axis: int) -> Tensor:
     old = _positive(tensor, at)
     width = divides(to, old)
     if width is not None:
-        return reshape(tensor, (*tensor.shape[:at], to, width, *tensor.shape[at + 1 :])).mean(axis=at + 1)  # type: ignore[no-any-return]
+        return reshape(tensor, (*tensor.shape[:at], to, width, *tensor.shape[at + 1 :])).mean(axis=at + 1)
     cell, length, count = Iota((to, 1), 0, "int64")(), full((), old, "int64"), full((), to, "int64")
     first, last = cell * length // count, ((cell + 1) * length + count - 1) // count
     place = Iota((old,), 0, "int64")()

@@ -311,7 +311,8 @@ NORMS: dict[str, tuple[int, ...]] = {
 def made(call: str) -> nn.Module:
     """The module in float64 that `call` writes down, with drawn parameters."""
     written = ast.parse(call, mode="eval").body
-    assert isinstance(written, ast.Call) and isinstance(written.func, ast.Name)
+    assert isinstance(written, ast.Call)
+    assert isinstance(written.func, ast.Name)
     options = {keyword.arg or "": ast.literal_eval(keyword.value) for keyword in written.keywords}
     module: nn.Module = getattr(nn, written.func.id)(*map(ast.literal_eval, written.args), **options).double()
     with torch.no_grad():

@@ -29,6 +29,7 @@ from graphdl.sizes import Atom, Combined, Dim, SymbolAtom, as_size, atoms_of, di
 from graphdl.types import Shape
 
 from .recombination import recombined
+from .strided import MOST, is_strided
 
 LARGE = 16  # sizes and strides from here on are arguments of shared kernels; smaller ones are worth code of their own
 
@@ -138,7 +139,7 @@ def flatten(kernel: Kernel) -> Flat:
     """Flat indices, axes split where a division asks for it, then merged as far as every access allows."""
     flat = _without_units(Flat(kernel.axes, flat_stores(kernel.stores)))
     flat = _split_axes(flat)
-    flat = _merge_domain(flat)
+    flat = _with_long_vectors(_merge_domain(flat))
     return replace(flat, stores=tuple(replace(store, value=merge_reduced(store.value)) for store in flat.stores))
 
 
@@ -195,6 +196,29 @@ def _merge_domain(flat: Flat) -> Flat:
         values: dict[Atom, Dim] = {first: 0, second: as_size(merged)}
         return _merge_domain(_rename(flat, values, axes, {first: (merged,), second: ()}))
     return flat
+
+
+def _with_long_vectors(flat: Flat) -> Flat:
+    """A last axis of a few elements changes places with the one before, if vectors along that one are loaded and stored well."""
+    if len(flat.axes) < 2 or any(store.axes != flat.axes or _has_reduction(store.value) for store in flat.stores):
+        return flat
+    *outer, long, short = flat.axes
+    few = isinstance(short.size, int) and short.size <= MOST and not (isinstance(long.size, int) and long.size <= MOST)
+    offsets = [part for store in flat.stores for part in (store.index[0], *_offsets(store.value))]
+    if not few or not all(_is_dense(offset, long) for offset in offsets):
+        return flat
+    axes = (*outer, short, long)
+    return Flat(axes, tuple(replace(store, axes=axes) for store in flat.stores))
+
+
+def _has_reduction(root: Expr) -> bool:
+    return any(isinstance(x, Reduce) for x in walk(root))
+
+
+def _is_dense(offset: Dim, axis: Axis) -> bool:
+    """Whether neighbours along the axis are one element, or stand so close that vectors pass over what is between."""
+    parts = linear_part(offset, axis)
+    return parts is not None and (parts[0] in (0, 1) or is_strided(parts[0]))
 
 
 def merge_reduced(root: Expr) -> Expr:
@@ -269,4 +293,3 @@ def _mergeable(index: Dim, first: Axis, second: Axis) -> bool:
 def _used_otherwise(root: Expr, first: Axis, second: Axis) -> bool:
     """Whether an index value or a reduction's extent names one of the axes."""
     return any(isinstance(x, IndexValue) and not axes_of(x.index).isdisjoint((first, second)) for x in walk(root))
-

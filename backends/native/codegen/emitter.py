@@ -20,6 +20,7 @@ from ..target import Target
 from .affine import linear_part
 from .registers import MEMORY, REGISTER, to_memory, to_register
 from .scalar import emit_scalar
+from .strided import is_strided, strided_load, strided_store
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,9 @@ class Emitter:
         if parts is not None and parts[0] == 1:
             start = self.f.offset(self.address(buffer, parts[1], memory, guard), lanes.base, memory.scalar)
             return self.f.load(start, wide, mask)
+        if parts is not None and self.target.has_masks and is_strided(parts[0]):
+            start = self.f.offset(self.address(buffer, parts[1], memory, guard), self.f.mul(lanes.base, I64.const(parts[0])), memory.scalar)
+            return strided_load(self.f, start, wide, parts[0], mask)
         return self.f.gather(self.addresses(buffer, offset, memory, guard), wide, mask)
 
     def _mask(self, guard: Expr | None) -> Value | None:
@@ -242,6 +246,9 @@ class Emitter:
                 self.f.stream(held, start, self.target.vector_bytes)
             else:
                 self.f.store(held, start, lanes.mask)
+        elif parts is not None and self.target.has_masks and is_strided(parts[0]):
+            start = self.f.offset(self.address(buffer, parts[1], memory), self.f.mul(lanes.base, I64.const(parts[0])), memory.scalar)
+            strided_store(self.f, held, start, parts[0], lanes.mask)
         else:
             self.f.scatter(held, self.addresses(buffer, offset, memory), lanes.mask)
 
@@ -347,5 +354,3 @@ def _floored(f: Function, left: Value, right: Value) -> tuple[Value, Value]:
 
 def _reads_data(offset: Dim) -> bool:
     return isinstance(offset, Size) and any(isinstance(atom, Loaded) for monomial, _ in terms_of(offset) for part in monomial for atom in part.atoms())
-
-

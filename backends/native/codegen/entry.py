@@ -106,12 +106,19 @@ class EntryWriter:
     def _item(self, item: Item) -> None:
         if isinstance(item, Launch):
             self.write_launch(item)
+            self._new_block()
         elif isinstance(item, Repetition):
             self._repetition(item)
         elif isinstance(item, Choice):
             self._choice(item)
         else:
             self._waiting(item)
+
+    def _new_block(self) -> None:
+        """LLVM's time grows with the square of the length of a block."""
+        following = self.f.fresh("next")
+        self.f.branch(following)
+        self.f.label(following)
 
     def _all(self, items: Sequence[Item]) -> None:
         for item in items:

@@ -26,6 +26,10 @@ class Arguments:
     def of_symbol(self, name: str) -> int:
         return self.symbols.setdefault(name, len(self))
 
+    def renamed(self, buffers: dict[Buffer, Buffer]) -> Arguments:
+        """The same slots for other buffers."""
+        return Arguments({buffers[buffer]: slot for buffer, slot in self.buffers.items()}, self.symbols)
+
     def __len__(self) -> int:
         return len(self.buffers) + len(self.symbols) + 1  # slot 0 is the program's status word
 

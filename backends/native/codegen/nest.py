@@ -1,9 +1,9 @@
 """Schedules for loop nests: which loops are tasks, which axis is a vector, and in what order the stores run.
 
-    map      out[i.., j] = f(loads)                    tasks: i.. and blocks of j; lanes along j
-    row      out[i.., j] = f(loads, Reduce over rows)  tasks: i..; reductions of a row first, then lanes along j
-    column   out[i.., j] = Reduce_k f(loads[k, j])     like a map: each lane reduces for itself
-    whole    out[i..]    = Reduce_k f(loads[.., k])    tasks: i..; lanes along k
+map      out[i.., j] = f(loads)                    tasks: i.. and blocks of j; lanes along j
+row      out[i.., j] = f(loads, Reduce over rows)  tasks: i..; reductions of a row first, then lanes along j
+column   out[i.., j] = Reduce_k f(loads[k, j])     like a map: each lane reduces for itself
+whole    out[i..]    = Reduce_k f(loads[.., k])    tasks: i..; lanes along k
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from graphdl.types import is_floating
 from ..llvm import I64, Value
 from ..target import Target
 from .affine import Flat, linear_part
-from .emitter import Emitter
 from .function import KernelFunction
 from .reduction import contiguous_axis, unroll_of
 from .registers import itemsize
 from .task import Task
 
 MAP_BLOCK = 8192  # elements of the vector axis in one task
+FEW = 4  # elements of a row that one vector of lanes computes no faster than one by one
 COLUMN_UNROLL = 16  # registers that run down light columns side by side: a stretch of each row long enough to be prefetched
 
 
@@ -90,7 +90,7 @@ def _fitted(kind: str, outer: tuple[Axis, ...], inner: tuple[Axis, ...], vector:
 def _column_like(reductions: Sequence[Reduce], flat: Flat) -> bool:
     """Whether lanes along the last axis of the domain read memory better than lanes along the reduced axes."""
     last = flat.axes[-1]
-    if all(_small(axis.size) for x in reductions for axis in x.reduced) and not _small(last.size):
+    if all(_small(axis.size) for x in reductions for axis in x.reduced) and not (isinstance(last.size, int) and last.size < FEW):
         return True
     column = row = 0
     for x in reductions:

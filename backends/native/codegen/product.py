@@ -67,7 +67,7 @@ def match_product(flat: Flat) -> Product | None:
         [axis for axis in columns if axis not in apart],
         list(x.reduced),
     ]
-    if not groups[1] and groups[0] and _is_short(x):
+    if not groups[1] and groups[0] and (_is_short(x) or not _is_long(product(axis.size for axis in groups[2]))):
         return None
     return _united(x, left, right, groups, flat.stores)
 
@@ -100,8 +100,8 @@ def _united(x: Reduce, left: Expr, right: Expr, groups: list[list[Axis]], stores
     sums = substitute_axes(x, renamed)
     assert isinstance(sums, Reduce)
     moved = tuple(Store(s.buffer, s.axes, (substitute(s.index[0], values),), substitute_axes(s.value, renamed)) for s in stores)
-    sides = [recombined_loads(substitute_axes(side, values)) for side in (left, right)]
-    return Product(sums, *sides, batch, m, n, k, moved)
+    a, b = (recombined_loads(substitute_axes(side, values)) for side in (left, right))
+    return Product(sums, a, b, batch, m, n, k, moved)
 
 
 class _Side:
@@ -270,5 +270,3 @@ def emit_product(module: Module, target: Target, name: str, p: Product, shape: S
 
     contraction = emit_contraction(module, schedule, name, prepare)
     return ProductKernels(contraction, schedule, arguments, packed[0], packed[1])
-
-

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from graphdl.kernel.counting import bytes_of_type
 from graphdl.kernel.expression import Buffer, Expr, Load, Loaded, index_atoms, walk
@@ -18,6 +18,7 @@ from ..llvm import Module
 from ..target import Target
 from .affine import flatten, share
 from .entry import EntryWriter
+from .form import Key, form_of
 from .function import Arguments, KernelFunction
 from .launch import Choice, Item, Launch, Repetition, Values, Waiting, launches_of, parts_of
 from .nest import emit_nest, schedule_nest, work_of
@@ -59,6 +60,15 @@ class _Frame:
         return any(isinstance(y, Load) and y.buffer.storage in self.written for y in walk(x)) or any(atom == counter for atom in index_atoms(x))
 
 
+@dataclass(frozen=True)
+class _Emission:
+    """What emitting a step over these storages has added to the program."""
+
+    storages: tuple[Buffer, ...]
+    items: list[Item]
+    scratch: list[Interval]
+
+
 class ProgramEmitter:
     """Emits every step of a program; equal kernels are written once."""
 
@@ -72,6 +82,7 @@ class ProgramEmitter:
         self.count = 0
         self.scratch: list[Interval] = []
         self._known: dict[str, str] = {}
+        self._twins: dict[Key, _Emission] = {}
 
     def emit(self, symbols: Sequence[str], writer: type[EntryWriter]) -> Emitted:
         program = self.program
@@ -106,6 +117,31 @@ class ProgramEmitter:
         outer.append(item)
 
     def _step(self, step: Kernel | Scatter | Cumulative) -> None:
+        if self.frames:  # in a loop, launches may move before it: each step for itself
+            self._emit(step)
+            return
+        form = form_of(step)
+        twin = self._twins.get(form.key)
+        if twin is not None:
+            self._repeat(twin, form.storages, step)
+            return
+        launches, scratch = len(self.items), len(self.scratch)
+        self._emit(step)
+        self._twins[form.key] = _Emission(form.storages, self.items[launches:], self.scratch[scratch:])
+
+    def _repeat(self, twin: _Emission, storages: tuple[Buffer, ...], step: Step) -> None:
+        """Launch again what an equal step has launched, with other buffers."""
+        renamed = dict(zip(twin.storages, storages, strict=True))
+        for interval in twin.scratch:
+            renamed[interval.buffer] = Buffer(interval.buffer.name, interval.buffer.type, interval.buffer.kind)
+            begin, end = self.timeline.span(step)
+            self.scratch.append(Interval(renamed[interval.buffer], begin, end, interval.size))
+        for launch in twin.items:
+            assert isinstance(launch, Launch)
+            self.items.append(replace(launch, arguments=launch.arguments.renamed(renamed), step=step))
+        self.count += len(twin.items)
+
+    def _emit(self, step: Kernel | Scatter | Cumulative) -> None:
         name = f"k{self.count}_{step.name}"
         if isinstance(step, Kernel):
             self._kernel(name, step)

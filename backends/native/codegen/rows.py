@@ -1,6 +1,6 @@
 """Values that several loops over one row need, computed once into a buffer of the row: the exponentials of a softmax.
 
-    out[i, j] = exp(x[i, j] - m) / sum(r: exp(x[i, r] - m))   ->   row[j] = exp(x[i, j] - m);  out[i, j] = row[j] / sum(r: row[r])
+out[i, j] = exp(x[i, j] - m) / sum(r: exp(x[i, r] - m))   ->   row[j] = exp(x[i, j] - m);  out[i, j] = row[j] / sum(r: row[r])
 """
 
 from __future__ import annotations

@@ -7,6 +7,6 @@ from .quantity import Emitted, Quantity, Shape
 from .schedule import Known, Plan, Schedule, plan
 
 __all__ = [
-    "Axis", "Contraction", "Direct", "Emitted", "Epilogue", "Indexed", "Known", "Matrix", "Operand", "Parts", "Plan", "Quantity", "Schedule", "Shape", "Store", "Traits",
-    "emit_contraction", "plan",
+    "Axis", "Contraction", "Direct", "Emitted", "Epilogue", "Indexed", "Known", "Matrix", "Operand", "Parts", "Plan", "Quantity", "Schedule", "Shape",
+    "Store", "Traits", "emit_contraction", "plan",
 ]  # fmt: skip

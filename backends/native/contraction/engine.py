@@ -8,8 +8,8 @@ from ..llvm import Module
 from .compute import compute
 from .kernel import Prepare
 from .pack import pack_a, pack_b
-from .table import index_b
 from .schedule import Schedule
+from .table import index_b
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ def write_header(interface: Interface) -> str:
         _block(interface),
         _comment(_arguments(interface)) + f"\n{_prototype(interface)}",
         _arena(interface),
-        f"/* What a status says in words; \"\" for 0. */\nconst char *{name}_error(int64_t status);",
+        f'/* What a status says in words; "" for 0. */\nconst char *{name}_error(int64_t status);',
         f"#ifdef __cplusplus\n}}\n#endif\n\n#endif /* {guard} */",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"

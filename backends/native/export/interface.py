@@ -25,11 +25,13 @@ C_TYPES = {
     "bool": "uint8_t", "int8": "int8_t", "int16": "int16_t", "int32": "int32_t", "int64": "int64_t", "uint8": "uint8_t", "uint16": "uint16_t",
     "uint32": "uint32_t", "uint64": "uint64_t", "float16": "uint16_t", "bfloat16": "uint16_t", "float32": "float", "float64": "double",
 }  # fmt: skip
-KEYWORDS = frozenset(
-    "alignas alignof and asm auto bool break case catch char class const constexpr continue default delete do double else enum explicit export extern "
-    "false float for friend goto if inline int long mutable namespace new not operator or private protected public register restrict return short signed "
-    "sizeof static struct switch template this throw true try typedef typeid typename union unsigned using virtual void volatile while xor main".split()
-)
+KEYWORDS = {
+    "alignas", "alignof", "and", "asm", "auto", "bool", "break", "case", "catch", "char", "class", "const", "constexpr", "continue", "default", "delete",
+    "do", "double", "else", "enum", "explicit", "export", "extern", "false", "float", "for", "friend", "goto", "if", "inline", "int", "long", "main",
+    "mutable", "namespace", "new", "not", "operator", "or", "private", "protected", "public", "register", "restrict", "return", "short", "signed",
+    "sizeof", "static", "struct", "switch", "template", "this", "throw", "true", "try", "typedef", "typeid", "typename", "union", "unsigned", "using",
+    "virtual", "void", "volatile", "while", "xor",
+}  # fmt: skip
 RESERVED = ("arena", "parameters", "status", "threads")  # arguments of every program
 MACROS = ("h", "alignment", "arena_bytes", "parameters_bytes")  # what a parameter's macro may not be called
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")

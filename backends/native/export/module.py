@@ -18,6 +18,7 @@ from .wide import NAME, write_wide_product
 
 _NAME = re.compile(r"@([A-Za-z_][\w.]*)")
 SERIAL = "serial"
+BACKSLASH = "\\"
 SHARED = {"gd_pool_run", NAME}  # weak: one of each for all exported programs that are linked together
 
 
@@ -31,7 +32,6 @@ def write_module(emitted: Emitted, interface: Interface, data_layout: str) -> st
         emit_pool(module, linkage="weak")
     else:
         _write_serial(module)
-    _write_static(emitted, interface)
     if module.target_triple.startswith("wasm") and "i128" in str(module):
         write_wide_product(module)
     private = {*module.functions, *module.globals} - SHARED
@@ -47,28 +47,28 @@ def _write_serial(module: Module) -> None:
     f.ret()
 
 
-def _write_static(emitted: Emitted, interface: Interface) -> None:
+def _write_static(module: Module, emitted: Emitted, interface: Interface) -> None:
     """Constants, and parameters if they are baked in, as data."""
     slots = {slot.buffer: slot for slot in interface.block} if interface.baked else {}
     for position, buffer in enumerate(emitted.static):
         if buffer in slots or buffer.kind == "constant":
-            kind = "global" if buffer in interface.updated else "constant"
-            emitted.module.globals[_static(position)] = _data(_static(position), kind, bytes_of(buffer))
+            name = _static(interface, position)
+            module.globals[name] = _data(name, "global" if buffer in interface.updated else "constant", bytes_of(buffer), ALIGNMENT)
 
 
-def _static(position: int) -> str:
-    return f"static_{position}"
+def _static(interface: Interface, position: int) -> str:
+    return f"{interface.name}.static_{position}"
 
 
-def _data(name: str, kind: str, data: bytes) -> str:
-    text = data.hex().upper()
-    literal = 'c"' + "".join(f"\\{text[place : place + 2]}" for place in range(0, len(text), 2)) + '"' if any(data) else "zeroinitializer"
-    return f"@{name} = internal {kind} [{len(data)} x i8] {literal}, align {ALIGNMENT}"
+def _data(name: str, kind: str, data: bytes, alignment: int) -> str:
+    literal = f'c"\\{data.hex(BACKSLASH)}"' if any(data) else "zeroinitializer"
+    return f"@{name} = internal {kind} [{len(data)} x i8] {literal}, align {alignment}"
 
 
 def _public_functions(emitted: Emitted, interface: Interface) -> str:
     """`name`, `name_error` and, where the arena's size depends on sizes, `name_arena_bytes`; without the head of a module."""
     module = Module(emitted.module.target_triple)
+    _write_static(module, emitted, interface)
     _write_call(module, emitted, interface)
     if interface.arena is None:
         f = module.function(f"{interface.name}_arena_bytes", [(name, I64) for _, name in interface.sizes], I64)
@@ -99,7 +99,7 @@ def _static_address(f: Function, emitted: Emitted, interface: Interface, positio
     buffer = emitted.static[position]
     if buffer in offsets and interface.takes_parameters:
         return f.offset(given["parameters"], I64.const(offsets[buffer]), "i8")
-    return Value(f"@{interface.name}.{_static(position)}", PTR)
+    return Value(f"@{_static(interface, position)}", PTR)
 
 
 def _write_checks(f: Function, emitted: Emitted, interface: Interface, sizes: list[Value], table: Value) -> None:
@@ -147,5 +147,5 @@ def _write_error(module: Module, interface: Interface) -> None:
 
 def _text(module: Module, interface: Interface, key: str, text: str) -> Value:
     name = f"{interface.name}.text_{key}"
-    module.globals[name] = _data(name, "constant", text.encode() + b"\0").replace(f"align {ALIGNMENT}", "align 1")
+    module.globals[name] = _data(name, "constant", text.encode() + b"\0", 1)
     return Value(f"@{name}", PTR)

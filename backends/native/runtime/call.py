@@ -100,9 +100,7 @@ def _layouts_are_as_expected() -> bool:
         return False
     if ctypes.sizeof(ctypes.c_void_p) != 8 or sys.byteorder != "little":
         return False
-    return all(
-        _layout_holds(array) and _ownership_holds(array) for array in (np.zeros((3, 5, 7), np.float32), np.zeros((2, 9), np.int64), np.zeros((4, 6)).T)
-    )
+    return all(_layout_holds(array) and _ownership_holds(array) for array in (np.zeros((3, 5, 7), np.float32), np.zeros((2, 9), np.int64), np.zeros((4, 6)).T))
 
 
 def _layout_holds(array: Array) -> bool:

@@ -123,8 +123,6 @@ class Decoder(Module):
 class GPT(LanguageModel):
     """`gpt` makes it. `lm_head.weight` is `transformer.wte.weight`: one array, trained from both ends (Press, Wolf 2017)."""
 
-    lm_head: Linear
-
     def __init__(self, vocabulary: int, context: int, features: int, layers: int, heads: int, inner: int, dropout: float, epsilon: float, dtype: Any) -> None:
         self.vocabulary = vocabulary
         self.context = context

@@ -6,6 +6,7 @@ from ...errors import ShapeError, TypeRuleError
 from ...ir import Tensor
 from ...ops.elementwise import describe
 from ...types import is_integer
+from ..linear import Linear
 from ..module import Module
 from .cache import CachePass
 
@@ -18,7 +19,7 @@ class LanguageModel(Module):
 
     context: int
     vocabulary: int
-    lm_head: Module
+    lm_head: Linear
 
     def hidden(self, input_ids: Tensor, cache: CachePass | None = None) -> Tensor:
         """The last layer's features (N, L, features) for token numbers (N, L). With a cache these are the new tokens only."""

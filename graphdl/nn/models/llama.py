@@ -120,8 +120,6 @@ class Decoder(Module):
 class Llama(LanguageModel):
     """`llama` makes it."""
 
-    lm_head: Linear
-
     def __init__(self, model: Decoder, vocabulary: int, features: int, context: int, dtype: Any) -> None:
         self.vocabulary = vocabulary
         self.context = context

@@ -149,13 +149,14 @@ def cost(of: Tensor | Iterable[Tensor] | Graph | Executable, *, updates: Mapping
 
     Raises CompileError where the tensors cannot be compiled.
     """
-    compilation = _compilation(of, updates, mode)
+    compilation = compilation_of(of, updates, mode)
     program = lower_graph(compilation.compiled)
     emitted = emit_program(program, host(), input_specs(compilation)[1])
     return Cost(describe(emitted.launches), compilation, program, emitted)
 
 
-def _compilation(of: Tensor | Iterable[Tensor] | Graph | Executable, updates: Mapping[Tensor, Tensor] | None, mode: str) -> Compilation:
+def compilation_of(of: Tensor | Iterable[Tensor] | Graph | Executable, updates: Mapping[Tensor, Tensor] | None = None, mode: str = "train") -> Compilation:
+    """What would be compiled for `of`. Raises CompileError."""
     if isinstance(of, Executable):
         return of.compilation
     if isinstance(of, Graph):

@@ -92,10 +92,7 @@ def _forward(node: Node) -> Node:
 
 
 def _tell(graph: Graph, analysis: Analysis, hazard: Hazard, forward: Node) -> Finding:
-    if hazard.node is forward:
-        text = f"{forward.op.name} {hazard.text}"
-    else:
-        text = f"the derivative of {forward.op.name} {hazard.text}"
+    text = f"{'' if hazard.node is forward else 'the derivative of '}{forward.op.name} {hazard.text}"
     readers = [user for user in graph.users.get(forward, ()) if not user.provenance.is_derived]
     hidden = bool(readers) and all(_is_where(analysis, user) for user in readers)
     function = getattr(forward.op, "function", hazard.function)

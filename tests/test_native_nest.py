@@ -1,0 +1,58 @@
+"""Rows kept between the loops over them, and results streamed past the caches: the same values as without."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import graphdl as gd
+from graphdl import Tensor
+from graphdl.backends.native import executable
+from graphdl.backends.native.target import host
+
+from .tolerances import assert_close
+
+FUNCTIONS: dict[str, Callable[[Tensor], list[Tensor]]] = {
+    "map": lambda x: [gd.relu(x * 2.0 + 1.0) - x],
+    "narrow": lambda x: [x > 0.0],
+    "softmax": lambda x: [gd.softmax(x, -1)],
+    "several": lambda x: [gd.softmax(x, -1) * 2.0, gd.exp(x - gd.max(x, -1, keepdims=True))],
+    "gradient": lambda x: [gd.softmax(x, -1), *gd.grad(gd.sum(gd.softmax(x, -1) ** 2), [x])],
+}
+SHAPES = [(64, 512), (64, 1000), (130, 37), (3, 20_000), (1, 1), (0, 16)]
+
+
+@pytest.fixture
+def tiny_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Code for a processor with next to no cache, where every result is too large for it."""
+    monkeypatch.setattr(executable, "host", lambda: replace(host(), l3=64))
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("symbolic", [False, True])
+def test_streams_and_rows(name: str, symbolic: bool, tiny_cache: None) -> None:
+    for shape in SHAPES:
+        x = gd.placeholder("x", ("N", "C" if symbolic else shape[1]))
+        outputs = FUNCTIONS[name](x)
+        data = np.random.default_rng(3).standard_normal(shape, np.float32)
+        expected = gd.compile(outputs, [x], backend="numpy")(data)
+        found = [gd.compile(outputs, [x], threads=threads)(data) for threads in (1, 2)]
+        for one, two, reference in zip(*found, expected, strict=True):
+            assert np.array_equal(one, two)
+            assert_close(one, reference, (1e-5, 1e-6))
+
+
+@pytest.mark.skipif(host().vector_bytes != 64, reason="a line is no register here")
+def test_only_large_results_are_streamed() -> None:
+    x, y = gd.placeholder("x", ("N",)), gd.placeholder("y", (1000,))
+    assert "!nontemporal" in gd.compile(x + 1.0, [x]).llvm_ir()
+    assert "!nontemporal" not in gd.compile(y + 1.0, [y]).llvm_ir()
+
+
+def test_an_exponential_is_computed_once() -> None:
+    """Its first constant, log2(e), appears once in the code for whole rows."""
+    x = gd.placeholder("x", ("N", 512))
+    assert gd.compile(gd.softmax(x, -1), [x]).llvm_ir().count("0x3FF7154760000000") == 1
