@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
-from graphdl.ir import Graph, Node, Tensor
+from graphdl.ir import Graph, Node, Tensor, derived
 from graphdl.ops.convolution import Convolution
 from graphdl.ops.flat_convolution import FlatConvolution, KernelGradient, Patches
 from graphdl.ops.matmul import Matmul
@@ -36,7 +36,7 @@ class FlattenConvolutions(Pass):
 
     name: ClassVar[str] = "convolution"
     phase: ClassVar[str] = "simplify"
-    rank: ClassVar[int] = 70
+    rank: ClassVar[int] = 15
 
     def run(self, graph: Graph) -> Graph:
         return rewrite(graph, flattened, self.name)
@@ -50,16 +50,21 @@ def flattened(node: Node, operands: tuple[Tensor, ...]) -> Sequence[Tensor] | No
     x, w = operands
     if not is_floating(x.dtype) or 0 in (*x.shape, *w.shape, *node.output.shape):
         return None
-    counts = node.output.shape[2:]
+    with derived("convolution", parents=[node]):
+        found = _rewritten(op, x, w, node.output.shape[2:])
+    return None if found is None else (found,)
+
+
+def _rewritten(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor | None:
     if max(op.input_dilation) > 1:
         known = max(op.strides) == max(op.dilation) == 1 and all(isinstance(size, int) for size in (*w.shape[2:], *op.low))
-        return (_interleaved(op, x, w, counts),) if known else None
+        return _interleaved(op, x, w, counts) if known else None
     if _has_many_taps(w.shape[2:], counts):
-        return None if is_settled(op, x, w) else (_by_kernel(op, x, w, counts),)
-    return (_flat(op, x, w, counts),)
+        return None if _is_settled(op, x) else _by_kernel(op, x, w, counts)
+    return _flat(op, x, w, counts)
 
 
-def is_settled(op: Convolution, x: Tensor, w: Tensor) -> bool:
+def _is_settled(op: Convolution, x: Tensor) -> bool:
     """Whether a kernel's gradient has one channel in every group, so that there are no columns to tile, and no padding."""
     return x.shape[0] == 1 and op.groups > 1 and all(width == 0 for width in (*op.low, *op.high))
 

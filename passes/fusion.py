@@ -19,7 +19,7 @@ from graphdl.kernel.reading import Reading, reading_of
 from graphdl.ops.fusion import Fusion
 from graphdl.ops.source import Placeholder
 from graphdl.pipeline import Pass
-from graphdl.sizes import Combined, Dim, as_size, atoms_of, substitute
+from graphdl.sizes import Combined, Dim, as_size, atoms_of
 
 MAX_NODES = 48  # a kernel with more would spill registers and take long to compile
 MAX_INPUTS = 24
@@ -148,9 +148,7 @@ class Partition:
     def _join(self, node: Node, reading: Reading, group: Group, accesses: set[Index]) -> None:
         group.accesses[node] = set(accesses)
         for index in accesses:
-            values = dict(zip(reading.axes, index, strict=True))
-            for position, read in reading.reads:
-                moved = tuple(substitute(part, values) for part in read)  # type: ignore[arg-type]
+            for position, moved in reading.at(index):
                 self.uses[node.operands[position].node].setdefault(group, set()).add(moved)
         if node.op.pattern == "contraction":
             group.has_contraction = True
@@ -195,7 +193,7 @@ class Partition:
         if reading.depth is not None:
             return self._reduction_fits(node, reading, group, accesses)
         if reading.is_free:
-            return not group.has_contraction or not any(_is_divided(index) for index in accesses)
+            return not group.has_contraction or not any(_is_divided(read) for read in _moved_reads(reading, accesses))
         if group.has_contraction and any(not _within(index, group) for index in accesses):
             return False  # the sides of a product are read where they lie
         heavy = reading.flops >= HEAVY
@@ -210,6 +208,11 @@ class Partition:
         if reading.depth == len(group.axes) and group.depth is None:
             return len(reading.reads) <= 2
         return reading.depth < len(group.axes) and group.depth in (None, reading.depth)
+
+
+def _moved_reads(reading: Reading, accesses: Iterable[Index]) -> list[Index]:
+    """The indices at which the operands are read when the node is needed at `accesses`."""
+    return [moved for index in accesses for _, moved in reading.at(index)]
 
 
 def _within(index: Index, group: Group) -> bool:

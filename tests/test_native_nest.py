@@ -17,6 +17,7 @@ from .tolerances import assert_close
 
 FUNCTIONS: dict[str, Callable[[Tensor], list[Tensor]]] = {
     "map": lambda x: [gd.relu(x * 2.0 + 1.0) - x],
+    "total": lambda x: [gd.sum(x * x), gd.sum(gd.abs(x) + 1.0)],
     "narrow": lambda x: [x > 0.0],
     "softmax": lambda x: [gd.softmax(x, -1)],
     "several": lambda x: [gd.softmax(x, -1) * 2.0, gd.exp(x - gd.max(x, -1, keepdims=True))],
@@ -50,6 +51,11 @@ def test_only_large_results_are_streamed() -> None:
     x, y = gd.placeholder("x", ("N",)), gd.placeholder("y", (1000,))
     assert "!nontemporal" in gd.compile(x + 1.0, [x]).llvm_ir()
     assert "!nontemporal" not in gd.compile(y + 1.0, [y]).llvm_ir()
+
+
+def test_large_sums_are_shared_among_threads() -> None:
+    x, y = gd.placeholder("x", ("N", "C")), gd.placeholder("y", ("N",))
+    assert [len(gd.compile(gd.sum(tensor), [tensor]).kernels) for tensor in (x, y)] == [2, 1]
 
 
 def test_an_exponential_is_computed_once() -> None:

@@ -6,6 +6,7 @@ import weakref
 from dataclasses import dataclass
 
 from ..ir import Node
+from ..sizes import Atom, Dim, as_size, substitute
 from ..types import TensorType
 from .expression import Axis, Const, Expr, Guard, Index, IndexValue, Reduce, Scalar, Variable, fresh_axes, variable, walk
 from .functions import TABLE
@@ -21,6 +22,11 @@ class Reading:
     flops: int
     depth: int | None
     is_movement: bool
+
+    def at(self, index: Index) -> list[tuple[int, Index]]:
+        """The operand positions and indices read for the element at `index`."""
+        values: dict[Atom, Dim] = dict(zip(self.axes, index, strict=True))
+        return [(position, tuple(substitute(part, values) for part in read)) for position, read in self.reads]
 
     @property
     def is_free(self) -> bool:
@@ -60,9 +66,7 @@ def _read(node: Node) -> Reading:
     return Reading(axes, tuple(reads), flops, _depth(axes, [x for x in inner if isinstance(x, Reduce)], reads), movement)
 
 
-def _sizes(axes: tuple[Axis, ...]) -> list[object]:
-    from ..sizes import as_size
-
+def _sizes(axes: tuple[Axis, ...]) -> list[Dim]:
     return [as_size(axis) for axis in axes]
 
 
