@@ -34,9 +34,7 @@ def unify(left: Dim, right: Dim, what: str) -> Dim:
     difference = terms_of(left - right)
     coefficients = [coefficient for _, coefficient in difference]
     constant = dict(difference).get((), 0)
-    impossible = all(not monomial for monomial, _ in difference) or (
-        constant != 0 and (min(coefficients) > 0 or max(coefficients) < 0)
-    )
+    impossible = all(not monomial for monomial, _ in difference) or (constant != 0 and (min(coefficients) > 0 or max(coefficients) < 0))
     if impossible:
         raise ShapeError(f"{what}: {left} and {right} cannot be equal")
     found = _collected.get()

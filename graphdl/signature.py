@@ -140,5 +140,3 @@ def _check_inputs(graph: Graph, names: Sequence[str]) -> None:
 
 def _list(sizes: Mapping[str, int]) -> str:
     return ", ".join(f"{name} = {value}" for name, value in sizes.items()) or "nothing is symbolic"
-
-

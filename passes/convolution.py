@@ -101,7 +101,7 @@ def _strides_of(sizes: Sequence[Dim]) -> Shape:
 
 def _flat(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor:
     groups, spatial = op.groups, len(counts)
-    if all(size == 1 for size in w.shape[2:]) and all(width == 0 for width in op.low):
+    if all(size == 1 for size in w.shape[2:]) and all(width == 0 for width in op.low) and all(isinstance(width, int) and width <= 0 for width in op.high):
         picked = Slice((0,) * x.ndim, (*x.shape[:2], *counts), (1, 1, *op.strides))(x) if (*x.shape[2:],) != (*counts,) else x
         op, x = replace(op, strides=(1,) * spatial, high=(0,) * spatial), picked
     grid = _grid(op, x.shape[2:], w.shape[2:], counts)

@@ -23,10 +23,11 @@ Sizes = dict[str, int]
 SIZES = (0, 1, 2, 3, 5, 7, 8, 16, 17, 33)
 DTYPES = ("float32", "float32", "float32", "float64", "int64", "bool")
 LARGEST = 40_000  # elements of one tensor
-FLOATS = tuple(
-    "abs negative sign exp log log1p expm1 sqrt rsqrt cbrt sin cos tanh sigmoid erf atan asinh softplus relu leaky_relu elu selu gelu silu mish "
-    "floor ceil round trunc hardsigmoid hardswish hardtanh relu6 softsign logsigmoid isnan isfinite exp2 log2 sinh stop_gradient".split()
-)
+FLOATS = (
+    "abs", "negative", "sign", "exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "cbrt", "sin", "cos", "tanh", "sigmoid", "erf", "atan", "asinh",
+    "softplus", "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "floor", "ceil", "round", "trunc", "hardsigmoid", "hardswish",
+    "hardtanh", "relu6", "softsign", "logsigmoid", "isnan", "isfinite", "exp2", "log2", "sinh", "stop_gradient",
+)  # fmt: skip
 BINARY = ("add", "subtract", "multiply", "divide", "maximum", "minimum", "power", "atan2", "remainder", "floor_divide", "share")
 ARITHMETIC = ("add", "subtract", "multiply", "maximum", "minimum", "floor_divide", "remainder")
 RELATIONS = ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal")
@@ -50,7 +51,8 @@ class RandomGraph:
 
     def size(self) -> Dim:
         symbols = [symbol(name) for name in self.sizes[0]]
-        return self.chance.choice([*SIZES[1:], *symbols, *symbols]) if self.chance.random() > 0.04 else 0
+        known: list[Dim] = [*SIZES[1:], *symbols, *symbols]
+        return self.chance.choice(known) if self.chance.random() > 0.04 else 0
 
     def shape(self) -> tuple[Dim, ...]:
         rank = self.chance.choice([0, 1, 1, 2, 2, 2, 3, 3, 4])

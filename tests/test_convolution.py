@@ -7,6 +7,7 @@ import pytest
 
 import graphdl as gd
 from graphdl import nn
+from graphdl.backends.native import target
 from graphdl.errors import ShapeError, TypeRuleError
 from graphdl.nn import functional as F
 from tests.tolerances import assert_close
@@ -27,6 +28,19 @@ def test_convolutions_equal_pytorch(call: str, dtype: str, backend: str) -> None
 def test_symbolic_spatial_sizes(call: str) -> None:
     axes = range(2, CASES[call]["input"].ndim)
     assert_equals_pytorch(call, CASES[call], "float64", "native", {0: "N"} | dict(zip(axes, "DHW", strict=False)))
+
+
+@pytest.mark.parametrize("family", ["x86-64", "avx2", "avx512"])
+def test_other_processors(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if target.host().vector_bytes < target.named(family).vector_bytes or not target.host().triple.startswith("x86_64"):
+        pytest.skip(f"this processor does not run {family}")
+    monkeypatch.setenv("GRAPHDL_TARGET", family)
+    target.host.cache_clear()
+    try:
+        for call, case in CASES.items():
+            assert_equals_pytorch(call, case, "float32", "native", {})
+    finally:
+        target.host.cache_clear()
 
 
 def test_second_derivative_of_a_convolution_is_one_too() -> None:

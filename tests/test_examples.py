@@ -47,6 +47,13 @@ def test_mnist(tmp_path: Path) -> None:
     assert accuracy >= LEAST_ACCURACY
 
 
+def test_cnn_images(tmp_path: Path) -> None:
+    printed = run(tmp_path, str(ROOT / "examples" / "cnn_images.py"), "--epochs", "4")
+    (accuracy,) = accuracies(printed)
+    assert accuracy >= LEAST_ACCURACY + 2
+    assert (tmp_path / "cnn_images.png").is_file() or "filter  0: norm" in printed
+
+
 def test_demo(tmp_path: Path) -> None:
     printed = run(tmp_path, "-c", "from graphdl.cli import main; raise SystemExit(main(['demo']))")
     (accuracy,) = accuracies(printed)

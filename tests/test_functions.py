@@ -183,7 +183,7 @@ def test_hessian_and_products() -> None:
 
 
 def test_custom_gradient() -> None:
-    @gd.custom_gradient
+    @gd.custom_gradient  # type: ignore[untyped-decorator]
     def doubled(x: Tensor, y: Tensor) -> Any:
         return x * y, lambda cotangent: (2 * cotangent * y, None)
 

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import graphdl as gd
 from graphdl.ir import Graph, Node, Tensor
 from graphdl.pipeline import selected
+from graphdl.sizes import evaluate as size_of
 from tests.fuzz_graphs import RandomGraph, Sizes, random_graph
 from tests.tolerances import FUZZ_EPSILON, FUZZ_FACTOR, FUZZ_NOISE, FUZZ_TINY
 
@@ -111,6 +112,8 @@ def check(graphs: Sequence[RandomGraph], number: int) -> None:
     for what, passes in selections(number).items():
         program = gd.compile(outputs, inputs, passes=passes, threads=1 + number % 2)
         for call in (0, 1):
+            sizes = {name: size for graph in graphs for name, size in graph.sizes[call].items()}
+            assert all(size_of(a, sizes) == size_of(b, sizes) for (a, b), _ in program.graph.constraints), what  # passes assume nothing new
             found = iter(program(*(graph.values[call][tensor] for graph in graphs for tensor in graph.inputs)))
             for graph, wanted in zip(graphs, expected[call], strict=True):
                 for position, (exact, tolerance) in enumerate(wanted):
@@ -127,10 +130,11 @@ def report(graph: RandomGraph, call: int, what: str, position: int, wrong: Seque
 
 
 def test_random_graphs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    count, depth = request.config.getoption("--fuzz-examples"), request.config.getoption("--fuzz-depth")
+    count, depth = (int(str(request.config.getoption(name))) for name in ("--fuzz-examples", "--fuzz-depth"))
+    ignored: list[Any] = list(HealthCheck)
     monkeypatch.setenv("GRAPHDL_CACHE_DIR", str(tmp_path))  # kernels that several selections share are compiled once
 
-    @settings(max_examples=-(-count // BATCH), derandomize=True, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @settings(max_examples=-(-count // BATCH), derandomize=True, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=ignored)
     @given(st.integers(0, 2**32 - 1))
     def run(seed: int) -> None:
         chance = Random(seed)

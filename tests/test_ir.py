@@ -109,7 +109,7 @@ def test_errors_name_op_types_and_lines() -> None:
     x = gd.placeholder("x", ("N", 4))
     w = gd.placeholder("w", (5, 3))
     with pytest.raises(errors.ShapeError) as caught:
-        x @ w
+        _ = x @ w
     message = str(caught.value)
     assert message.startswith("matmul")
     assert all(text in message for text in ("float32[N, 4]", "float32[5, 3]", f"({HERE}:", f"at {HERE}:", "'x'", "'w'"))

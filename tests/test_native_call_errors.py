@@ -117,12 +117,12 @@ def test_wrong_compilations() -> None:
 
 def test_wrong_gradients() -> None:
     x, y, n = gd.placeholder("x", (2,)), gd.placeholder("y", (2,)), gd.placeholder("n", (2,), "int64")
-    with pytest.raises(GradientError):
+    with pytest.raises(GradientError, match="not a scalar"):
         gd.grad(x * 2, [x])
-    with pytest.raises(GradientError):
-        gd.grad(x.sum(), [y])
-    with pytest.raises(GradientError):
+    with pytest.raises(GradientError, match="int64"):
         gd.grad(n.sum(), [n])
+    (unconnected,) = gd.grad(x.sum(), [y])
+    np.testing.assert_array_equal(gd.compile(unconnected, [])(), [0, 0])
 
 
 # -- values ------------------------------------------------------------------------------------------------------------
@@ -281,12 +281,10 @@ def test_ten_thousand_layers(passes: str) -> None:
     np.testing.assert_allclose(found, expected, 1e-4)
 
 
-def test_ten_thousand_products() -> None:
+def test_three_thousand_products() -> None:
     x, w = gd.placeholder("x", ("N", 4)), gd.constant(np.roll(np.eye(4, dtype="float32"), 1, 0))
     h = x
-    for _ in range(10_000):
+    for _ in range(3_000):
         h = gd.maximum(h @ w, -0.5)
     program = gd.compile(h, [x])
     np.testing.assert_array_equal(program(floats(3, 4)), np.maximum(floats(3, 4), -0.5))
-
-

@@ -11,7 +11,22 @@ import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
-from graphdl.backends.native.contraction import Axis, Contraction, Direct, Known, Matrix, Parts, Schedule, Shape, Store, Traits, emit_contraction, plan
+from graphdl.backends.native.contraction import (
+    Axis,
+    Contraction,
+    Direct,
+    Indexed,
+    Known,
+    Matrix,
+    Operand,
+    Parts,
+    Schedule,
+    Shape,
+    Store,
+    Traits,
+    emit_contraction,
+    plan,
+)
 from graphdl.backends.native.llvm import F32, F64, I64, PTR, Function, Module, Type, Value
 from graphdl.backends.native.target import Target, host, named
 
@@ -33,10 +48,28 @@ class Relu:
 
     matrix: Matrix
     direct: None = None
+    indexed: None = None
 
     def vector(self, f: Function, batch: Value, free: Value, k: Value, lanes: int, axis: Axis, mask: Value | None) -> Value:
         value = self.matrix.vector(f, batch, free, k, lanes, axis, mask)
         return relu(f, value)
+
+
+@dataclass(frozen=True)
+class Tabled:
+    """An operand that is read in place, its rows found in a table."""
+
+    f: Function
+    matrix: Matrix
+    direct: None = None
+
+    @property
+    def indexed(self) -> Indexed:
+        place, f = self.matrix.direct, self.f
+        return Indexed(place.pointer, lambda batch: f.mul(batch, place.batch_stride), lambda k: f.mul(k, place.column_stride))
+
+    def vector(self, f: Function, batch: Value, free: Value, k: Value, lanes: int, axis: Axis, mask: Value | None) -> Value:
+        return self.matrix.vector(f, batch, free, k, lanes, axis, mask)
 
 
 @dataclass(frozen=True)
@@ -63,7 +96,7 @@ class Case:
 
     layout: str = "nn"
     dtype: str = "float32"
-    expressions: str = ""  # of "a", "b", "e" (epilogue), and "g" (B read by gathers)
+    expressions: str = ""  # of "a", "b", "e" (epilogue), "g" (B read by gathers), "i" (B read by a table)
     batched: bool = True
     known: Known = UNKNOWN
 
@@ -74,7 +107,7 @@ class Case:
     def schedule(self, target: Target) -> Schedule:
         a = Traits("k" if self.layout[0] == "n" else "mn", "a" not in self.expressions)
         contiguous: Axis | None = None if "g" in self.expressions else "mn" if self.layout[1] == "n" else "k"
-        b = Traits(contiguous, not set("bg") & set(self.expressions), self.batched)
+        b = Traits(contiguous, not set("bgi") & set(self.expressions), self.batched, "i" in self.expressions)
         return Schedule.choose(target, self.scalar, a, b, self.known)
 
     def prepare(self, f: Function) -> Parts:
@@ -88,7 +121,8 @@ class Case:
         b = Matrix(Direct(slot(f, "b"), *b_strides, f.mul(k, n) if self.batched else zero), self.scalar, contiguous)
         c = Store(Direct(slot(f, "c"), n, one, f.mul(m, n)), self.scalar)
         epilogue = BiasRelu(c, slot(f, "bias")) if "e" in self.expressions else c
-        left, right = (Relu(matrix) if name in self.expressions else matrix for name, matrix in (("a", a), ("b", b)))
+        left: Operand = Relu(a) if "a" in self.expressions else a
+        right: Operand = Relu(b) if "b" in self.expressions else Tabled(f, b) if "i" in self.expressions else b
         return Parts(batch, m, n, k, left, right, epilogue, slot(f, "packed_a"), slot(f, "packed_b"))
 
     def emit(self, target: Target) -> tuple[Module, Contraction]:
@@ -188,6 +222,7 @@ CASES = [
     *(Case(layout, dtype) for layout in ("nn", "nt", "tn", "tt") for dtype in ("float32", "float64")),
     Case("nt", expressions="e"), Case("nn", expressions="e"), Case("nn", expressions="a"), Case("tn", expressions="a"), Case("nt", expressions="b"),
     Case("nn", expressions="b"), Case("tt", expressions="abe"), Case("nt", expressions="g"), Case("nt", "float64", "abe", batched=False),
+    Case("nn", expressions="i"), Case("tn", expressions="ai"), Case("nn", "float64", "ie", batched=False),
 ]  # fmt: skip
 
 
@@ -223,7 +258,7 @@ def test_known_sizes(layout: str, size: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.parametrize("family", ["avx512", "avx2", "x86-64"])
-@pytest.mark.parametrize("expressions", ["", "abe"])
+@pytest.mark.parametrize("expressions", ["", "abe", "i"])
 @pytest.mark.parametrize("layout", ["nn", "nt", "tn", "tt"])
 @pytest.mark.parametrize("n", [1, 3])
 def test_narrow_outputs(n: int, layout: str, expressions: str, family: str) -> None:

@@ -8,6 +8,7 @@ import inspect
 import math
 import re
 from collections.abc import Callable
+from typing import Any
 
 import llvmlite.binding as llvm
 import mpmath
@@ -44,7 +45,7 @@ REFERENCE: dict[str, Callable[..., Array]] = {
     "pow": np.power,
 }
 # Functions of mpmath where NumPy has none; computed at fewer points.
-PRECISE: dict[str, Callable[..., mpmath.mpf]] = {"erf": mpmath.erf, "erfc": lambda x: mpmath.erfc(min(x, 1000))}
+PRECISE: dict[str, Callable[..., Any]] = {"erf": mpmath.erf, "erfc": lambda x: mpmath.erfc(min(x, 1000))}
 RANGES: dict[str, tuple[float, float]] = {
     "acos": (-1, 1), "asin": (-1, 1), "atanh": (-1, 1), "erf": (-6.5, 6.5), "erfc": (-6, 28), "tanh": (-22, 22), "log1p": (-1, 50),
     "exp": (-760, 720), "exp2": (-1090, 1030), "expm1": (-50, 720), "sinh": (-720, 720), "cosh": (-720, 720), "sigmoid": (-760, 60),
@@ -135,7 +136,7 @@ def reference(name: str, operands: list[Array]) -> Array:
         return np.asarray(function(*(operand.astype(wide) for operand in operands)))
 
 
-def extended(x: mpmath.mpf) -> np.longdouble:
+def extended(x: Any) -> np.longdouble:
     """The number rounded to NumPy's widest format."""
     if not mpmath.isfinite(x):
         return np.longdouble(float(x))

@@ -85,7 +85,7 @@ def close(actual: Any, expected: Array, dtype: str) -> None:
 def weighted(result: gd.Tensor, like: Array) -> gd.Tensor:
     """The sum of the result times 1, 2, 3, ... modulo 7, whose gradients the references hold."""
     weights = (np.arange(like.size) % 7 + 1).reshape(like.shape).astype(result.dtype)
-    return (result * gd.constant(weights)).sum()  # type: ignore[no-any-return]
+    return (result * gd.constant(weights)).sum()
 
 
 def declared(name: str, array: Array, *, symbolic: bool = True) -> gd.Tensor:
@@ -299,7 +299,7 @@ def test_containers() -> None:
     assert [type(module) for module in listed[0:2]] == [nn.ReLU, nn.Tanh]
     assert len(nn.Sequential().append(nn.ReLU())) == 1
     with pytest.raises(TypeError, match="needs modules"):
-        nn.Sequential(gd.relu)  # type: ignore[arg-type]
+        nn.Sequential(gd.relu)
     with pytest.raises(KeyError, match="its methods"):
         named["keys"] = nn.Tanh()
 

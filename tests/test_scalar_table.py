@@ -52,7 +52,7 @@ def points(name: str, count: int = 6) -> list[Array]:
 
 def value(expression: sympy.Basic, numbers: dict[sympy.Symbol, Any]) -> float:
     """The number that an expression is; a relation is 0 or 1."""
-    found = expression.subs(numbers)
+    found: Any = expression.subs(list(numbers.items()))
     return float(bool(found)) if found in (sympy.true, sympy.false) else float(sympy.re(found.evalf(30)))
 
 
@@ -104,7 +104,7 @@ def test_partials_are_proved(name: str) -> None:
     symbols = positive if DOMAIN.get(name, (-1, 1))[0] > 0 else {}
     for position in range(TABLE[name].arity):
         partial = to_sympy(derivative(declared(name), position)).subs({sympy.Float(number): exact for number, exact in CONSTANTS.items()})
-        difference = (partial - symbolic_derivative(name, position)).subs(symbols)
+        difference = (partial - symbolic_derivative(name, position)).subs(list(symbols.items()))
         assert proved_zero(difference), f"{name} by operand {position}: {difference}"
 
 

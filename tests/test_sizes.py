@@ -17,7 +17,7 @@ from graphdl.kernel.expression import Axis
 from graphdl.sizes import Dim, as_size, ceildiv, divides, evaluate, floordiv, from_sympy, maximum, minimum, mod, symbol, to_sympy
 
 NAMES = ("A", "B", "C")
-VALUES = [dict(zip(NAMES, numbers, strict=True)) for numbers in itertools.product((1, 2, 3, 5, 8), repeat=3)]
+VALUES: list[dict[str, int]] = [dict(zip(NAMES, numbers, strict=True)) for numbers in itertools.product((1, 2, 3, 5, 8), repeat=3)]
 Number = Callable[[dict[str, int]], int]
 BINARY: dict[str, tuple[Callable[[Any, Any], Any], Callable[[int, int], int]]] = {
     "+": (lambda x, y: x + y, lambda x, y: x + y),
@@ -81,7 +81,7 @@ def test_sympy_has_the_same_value(seed: int) -> None:
     size, _ = random_size(random.Random(seed), 3)
     expression = to_sympy(size)
     for values in VALUES[::31]:
-        numbers = {sympy.Symbol(name, integer=True, positive=True): value for name, value in values.items()}
+        numbers = [(sympy.Symbol(name, integer=True, positive=True), value) for name, value in values.items()]
         assert int(expression.subs(numbers)) == evaluate(size, values), str(size)
 
 

@@ -186,7 +186,8 @@ class _Reader:
     def _refine(self, condition: Expr, env: Env) -> tuple[Env, Env]:
         """What is known besides where `condition` holds, and where it does not."""
         if isinstance(condition, Scalar) and condition.function == "bit_not":
-            return self._refine(condition.operands[0], env)[::-1]
+            holds, fails = self._refine(condition.operands[0], env)
+            return fails, holds
         if isinstance(condition, Scalar) and condition.function == "bit_and":
             return self._refine(condition.operands[1], self._refine(condition.operands[0], env)[0])[0], env
         if not isinstance(condition, Scalar) or condition.function not in _REFINED:

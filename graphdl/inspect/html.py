@@ -55,7 +55,7 @@ def page(of: Graph | Executable, title: str = "graphdl") -> str:
 
 
 def _asset(name: str) -> str:
-    return (resources.files(__package__) / "assets" / name).read_text(encoding="utf-8")
+    return (resources.files("graphdl.inspect") / "assets" / name).read_text(encoding="utf-8")
 
 
 def kernels_of(of: Graph | Executable) -> Mapping[str, list[Node]]:

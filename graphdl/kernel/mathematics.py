@@ -63,8 +63,8 @@ def _number(x: Const) -> Any:
         return sympy.true if x.value else sympy.false
     if x.value != x.value or abs(x.value) == float("inf"):
         return sympy.Float(x.value)
-    exact = sympy.Rational(x.value)
-    return exact if exact.q <= 1024 else sympy.Float(x.value)
+    numerator, denominator = float(x.value).as_integer_ratio()
+    return sympy.Rational(numerator, denominator) if denominator <= 1024 else sympy.Float(x.value)
 
 
 def _index(index: Dim, known: dict[int, Any]) -> Any:

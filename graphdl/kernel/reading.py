@@ -80,5 +80,3 @@ def _depth(axes: tuple[Axis, ...], reductions: list[Reduce], reads: dict[tuple[i
     kept = {axis for index in with_reduced for part in index for axis in axes_of(part)} - reduced
     leading = set(axes[: len(kept)])
     return len(kept) if kept == leading else len(axes) + 1
-
-

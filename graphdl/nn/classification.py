@@ -81,7 +81,7 @@ def kl_div(input: Tensor, target: Tensor, *, reduction: str = "mean", log_target
         losses = where(positive, t * where(positive, t, 1.0).log(), 0.0) - t * x
     if reduction != "batchmean":
         return reduced(losses, reduction)
-    return losses.sum() / full((), x.shape[0] if x.ndim else 1, x.dtype)  # type: ignore[no-any-return]
+    return losses.sum() / full((), x.shape[0] if x.ndim else 1, x.dtype)
 
 
 def _soft_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, smoothing: float) -> Tensor:

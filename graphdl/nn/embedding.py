@@ -35,7 +35,7 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
 
 def one_hot(input: Tensor, num_classes: Dim) -> Tensor:
     """1 at each index along a new last axis of `num_classes`, 0 elsewhere: int64, as in PyTorch; the size must be told."""
-    return input.one_hot(num_classes, "int64")  # type: ignore[no-any-return]
+    return input.one_hot(num_classes, "int64")
 
 
 def _padding(index: int, weight: Tensor) -> int:

@@ -20,8 +20,8 @@ def reduced(losses: Tensor, reduction: str, total: Tensor | None = None) -> Tens
     if checked_reduction(reduction) == "none":
         return losses
     if reduction == "mean" and total is None:
-        return losses.mean()  # type: ignore[no-any-return]
-    return losses.sum() if total is None or reduction == "sum" else losses.sum() / total  # type: ignore[no-any-return]
+        return losses.mean()
+    return losses.sum() if total is None or reduction == "sum" else losses.sum() / total
 
 
 class Loss(Module):

@@ -23,7 +23,7 @@ def one_hot(indices: Any, classes: Dim | str, dtype: Any = "float32") -> Tensor:
     at, size = index_tensor(indices), as_dim(classes)
     shape = (*at.shape, size)
     hot: Tensor = broadcast_to(expand_dims(at.astype("int64"), -1), shape) == Iota(shape, len(shape) - 1, "int64")()
-    return hot.astype(dtype)  # type: ignore[no-any-return]
+    return hot.astype(dtype)
 
 
 @function
@@ -39,21 +39,21 @@ def diag(x: Any, k: int = 0) -> Tensor:
     lengthened = Pad((below,), (above,), 0.0)(tensor)
     size = lengthened.shape[0]
     square = broadcast_to(expand_dims(lengthened, 1), (size, size))
-    return (_above(square) == k).where(square, full(square.shape, 0, square.dtype))  # type: ignore[no-any-return]
+    return (_above(square) == k).where(square, full(square.shape, 0, square.dtype))
 
 
 @function
 def tril(x: Any, k: int = 0) -> Tensor:
     """x with zeros above the diagonal `k` of its last two axes."""
     tensor = _matrices(x, "tril")
-    return (_above(tensor) <= k).where(tensor, full(tensor.shape, 0, tensor.dtype))  # type: ignore[no-any-return]
+    return (_above(tensor) <= k).where(tensor, full(tensor.shape, 0, tensor.dtype))
 
 
 @function
 def triu(x: Any, k: int = 0) -> Tensor:
     """x with zeros below the diagonal `k` of its last two axes."""
     tensor = _matrices(x, "triu")
-    return (_above(tensor) >= k).where(tensor, full(tensor.shape, 0, tensor.dtype))  # type: ignore[no-any-return]
+    return (_above(tensor) >= k).where(tensor, full(tensor.shape, 0, tensor.dtype))
 
 
 def _above(x: Tensor) -> Tensor:

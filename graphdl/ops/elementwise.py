@@ -221,7 +221,7 @@ def common_dtype(values: Sequence[Any]) -> str:
             dtype = own if dtype is None else promote(dtype, own)
     for value in values:
         if isinstance(value, (bool, int, float)):
-            kind = type(value)
+            kind: type = type(value)
             default = {bool: "bool", int: "int64", float: "float32"}[kind]
             dtype = default if dtype is None else promote_scalar(dtype, kind)
     assert dtype is not None

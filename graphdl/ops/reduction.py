@@ -324,7 +324,7 @@ def var(x: Any, axis: Axes = None, keepdims: bool = False, correction: int = 0) 
 @function
 def std(x: Any, axis: Axes = None, keepdims: bool = False, correction: int = 0) -> Tensor:
     """The square root of the variance."""
-    return var(x, axis, keepdims, correction).sqrt()  # type: ignore[no-any-return]
+    return var(x, axis, keepdims, correction).sqrt()
 
 
 def _count(x: Tensor, axis: Axes) -> Dim:

@@ -69,8 +69,10 @@ class BroadcastTo(Linear):
         if x.shape == self.shape:
             return x
         below = x.node.operands[0] if isinstance(x.node.op, BroadcastTo | Reshape) else None
-        if below is not None and below.ndim <= len(self.shape) and (isinstance(x.node.op, BroadcastTo) or aligned(below.shape, len(self.shape)) == aligned(x.shape, len(self.shape))):
-            return broadcast_to(below, self.shape)
+        if below is not None and below.ndim <= len(self.shape):
+            rank = len(self.shape)
+            if isinstance(x.node.op, BroadcastTo) or aligned(below.shape, rank) == aligned(x.shape, rank):
+                return broadcast_to(below, self.shape)
         return Full(x.node.op.value, x.dtype, self.shape)() if isinstance(x.node.op, Full) else None
 
     def formula(self, node: Node, *operands: Formula) -> Formula:
@@ -98,7 +100,7 @@ class Reshape(Linear):
         return x.with_shape(self.shape)
 
     def evaluate(self, *operands: Array) -> Array:
-        return np.reshape(operands[0], self.shape)  # type: ignore[arg-type]
+        return np.reshape(operands[0], self.shape)
 
     def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
         return (reshape(cotangent, operands[0].shape),)
@@ -273,7 +275,8 @@ def _match(left: Shape, right: Shape) -> list[tuple[list[int], list[int]]]:
         a, b = ([i], [j]) if i < len(left) and j < len(right) else (list(range(i, len(left))), list(range(j, len(right))))
         i, j = i + len(a), j + len(b)
         while (m := product(left[k] for k in a)) != (n := product(right[k] for k in b)):
-            grow_left = i < len(left) and (j >= len(right) or (divides(m, n) is not None and m != 0) or not is_nonnegative(m - n))
+            is_part, is_whole = m != 0 and divides(m, n) is not None, n != 0 and divides(n, m) is not None
+            grow_left = i < len(left) and (j >= len(right) or is_part or (not is_whole and not is_nonnegative(m - n)))
             if grow_left:
                 a.append(i)
                 i += 1

@@ -31,7 +31,7 @@ class AlongAxis(Op):
         return x
 
     def stretch(self, reduced: Tensor) -> Tensor:
-        return reduced.sum(axis=self.axis, keepdims=True)  # type: ignore[no-any-return]
+        return reduced.sum(axis=self.axis, keepdims=True)
 
     def terms(self, index: Index, x: Access) -> tuple[Expr, Expr, Expr]:
         """x at `index`, the maximum along the axis, and the sum of exponentials less the maximum."""
@@ -151,7 +151,7 @@ def logsumexp(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
     tensor = as_tensor(x)
     axes = normalize_axes(axis, tensor.ndim)
     result = LogSumExp(axes)(tensor)
-    return result.reshape([1 if k in axes else size for k, size in enumerate(tensor.shape)]) if keepdims else result  # type: ignore[no-any-return]
+    return result.reshape([1 if k in axes else size for k, size in enumerate(tensor.shape)]) if keepdims else result
 
 
 __all__ = ["Op", "log_softmax", "logsumexp", "softmax", "stop_gradient"]

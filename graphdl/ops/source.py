@@ -176,7 +176,7 @@ class Full(Op):
         return TensorType(self.dtype, self.shape)
 
     def evaluate(self, *operands: Array) -> Array:
-        return np.full(self.shape, self.value, numpy_dtype(self.dtype))  # type: ignore[arg-type]
+        return np.full(self.shape, self.value, numpy_dtype(self.dtype))
 
     def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
         return cast(index_value(self.value), self.dtype) if isinstance(self.value, Size) else const(self.value, self.dtype)

@@ -17,12 +17,12 @@ def global_norm(tensors: Sequence[Tensor]) -> Tensor:
     total = sum_of_squares(tensors[0])
     for tensor in tensors[1:]:
         total = total + sum_of_squares(tensor)
-    return total.sqrt()  # type: ignore[no-any-return]
+    return total.sqrt()
 
 
 def sum_of_squares(tensor: Tensor) -> Tensor:
     """The sum of the squares of all elements."""
-    return (tensor * tensor).sum()  # type: ignore[no-any-return]
+    return (tensor * tensor).sum()
 
 
 def clip_by_norm(gradients: Sequence[Tensor], max_norm: float) -> list[Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -29,14 +29,14 @@ class Batches:
             raise ValueError(f"batch_size must be at least 1, not {batch_size}")
         self.types = {str(tensor.name): tensor.type for tensor in inputs}
         self.batch_size = batch_size
-        self.arrays = self._checked(data) if isinstance(data, Mapping) else None
         self.source: Any = data
+        self.arrays = self._checked(cast("Mapping[str, Any]", data)) if isinstance(data, Mapping) else None
         self.samples = None if self.arrays is None else self._length(self.arrays)
 
     def epoch(self, order: np.random.Generator | None = None) -> Iterator[Batch]:
         """The batches of one epoch; those of arrays in an order drawn from `order`. The last one may be smaller."""
         if self.arrays is None:
-            found = self.source() if callable(self.source) else self.source
+            found = cast("Iterable[Mapping[str, Any]]", self.source() if callable(self.source) else self.source)
             return ({name: self._convert(name, array) for name, array in self._checked(batch).items()} for batch in found)
         return self._cut(self.arrays, order)
 

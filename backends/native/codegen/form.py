@@ -23,6 +23,7 @@ class Form:
 
 
 def form_of(step: Kernel | Scatter | Cumulative) -> Form:
+    """The form of a step: equal for steps that differ only in the names of buffers and axes."""
     numbering = _Numbering()
     if isinstance(step, Kernel):
         details: Key = tuple(numbering.store(store) for store in step.stores)

@@ -220,5 +220,3 @@ def unroll_of(*roots: Expr) -> int:
     if heavy >= 10 or work > 24 or loads > 6:
         return 1 if work > 40 else 2
     return 4
-
-

@@ -16,7 +16,6 @@ MEMORY: dict[str, Type] = {**REGISTER, "bool": I8, "float16": I16, "bfloat16": I
 
 def to_register(f: Function, value: Value, dtype: str) -> Value:
     """A value just loaded, as it is computed with: bools as i1, 16-bit floats widened."""
-    lanes = value.type.lanes
     if dtype == "bool":
         return f.compare("ne", value, value.type.const(0))
     if dtype in ("float16", "bfloat16"):

@@ -212,5 +212,3 @@ def _between_floats(f: Function, x: Value, target: str, to: Type) -> Value:
     if x.type.scalar == to.scalar:
         return x
     return f.convert("fpext" if to.bits > x.type.bits else "fptrunc", x, to)
-
-

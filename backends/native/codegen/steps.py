@@ -93,5 +93,3 @@ class _Walk:
             end = f.intrinsic("smin", I64, f.add(begin, I64.const(self.single * UNROLL)), emitter.index(last.size))
             with emitter.binding(first, quotient):
                 yield begin, end
-
-
