@@ -13,6 +13,7 @@ import graphdl as gd
 from graphdl import nn, optim
 from graphdl.ir import Graph, Tensor
 from graphdl.ops.attention import Attention
+from graphdl.ops.random_bits import RandomState
 from graphdl.pipeline import PASSES, run_passes, selected
 from tests.conftest import Golden
 from tests.tolerances import assert_close
@@ -149,7 +150,7 @@ def test_inference_has_no_dropout() -> None:
 
 def specialise_example() -> list[Tensor]:
     x = gd.placeholder("x", (2, 3))
-    return [nn.functional.dropout(gd.relu(x), 0.5)]
+    return [gd.dropout(gd.relu(x), 0.5, RandomState())]
 
 
 def canonicalise_example() -> list[Tensor]:

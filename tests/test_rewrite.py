@@ -59,7 +59,7 @@ def test_rebuilt_nodes_know_where_they_come_from() -> None:
     changed, above = gd.exp(a), gd.log(gd.exp(a))
     found = map_nodes(Graph(above), doubled, "doubling").outputs[0]
     assert found.node.provenance.sources == above.node.provenance.sources
-    assert "doubling" in found.node.provenance.rules
+    assert "doubling" in found.node.provenance.passes
     assert not found.node.provenance.is_derived
     assert changed.node.provenance.sources <= found.node.operands[0].node.provenance.sources
 

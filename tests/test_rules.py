@@ -184,7 +184,7 @@ def test_example(rule: Rule, dtype: str) -> None:
         expected = build(rule.after, known, before.dtype, (4,))
         assert str(Graph(after)) == str(Graph(folded(expected)))
     if after.node not in Graph(before).nodes:
-        assert rule.name in after.node.provenance.rules
+        assert rule.name in after.node.provenance.passes
 
 
 @pytest.mark.parametrize(("rule", "dtype"), CASES)

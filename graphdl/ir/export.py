@@ -17,8 +17,8 @@ _FORWARD, _DERIVED, _STATE = "#dbe9f6", "#fde3c8", "#e3f1dc"
 
 
 def to_networkx(graph: Graph) -> networkx.MultiDiGraph[Any]:
-    """A node per op, named as in the text, with `op`, `attributes`, `types`, `label`, `sources`, `modules`, `rules` and
-    `origins`; an edge per operand, with its `position` and the `result` of the operand's node that it reads."""
+    """A node per op, named as in the text, with `op`, `attributes`, `types`, `label`, `sources`, `modules`, `rules`,
+    `passes` and `origins`; an edge per operand, with its `position` and the `result` of the operand's node that it reads."""
     import networkx
 
     made: networkx.MultiDiGraph[Any] = networkx.MultiDiGraph()
@@ -43,6 +43,7 @@ def _describe(node: Node, names: dict[Node, str]) -> dict[str, Any]:
         "sources": tuple(map(str, sorted(known.sources))),
         "modules": tuple(sorted(known.modules)),
         "rules": tuple(sorted(known.rules)),
+        "passes": tuple(sorted(known.passes)),
         "origins": tuple(sorted(names[origin] for origin in known.origins if origin in names)),
     }
 

@@ -89,6 +89,7 @@ def _comment(node: Node, names: Names) -> str:
         *map(str, sorted(known.sources)),
         *(f"module {name}" for name in sorted(known.modules)),
         *(f"rule {name}" for name in sorted(known.rules)),
+        *(f"pass {name}" for name in sorted(known.passes)),
         *(f"from %{name}" for name in sorted((names[origin] for origin in known.origins if origin in names), key=_natural)),
     ]
     return "  // " + " ".join(", ".join(parts).split()) if parts else ""

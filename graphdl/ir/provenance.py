@@ -33,8 +33,8 @@ class Source:
 class Provenance:
     """Sets that only grow: rewriting merges them, so nothing loses its origin.
 
-    `sources` are user lines, `modules` paths such as `0` or `encoder.layers.1`, `rules` the names of derivative rules
-    and passes that made the node, `origins` the forward nodes it was derived from. `cotangents` tells, for each result
+    `sources` are user lines, `modules` paths such as `0` or `encoder.layers.1`, `rules` the names of the derivative rules
+    that made the node, `origins` the forward nodes it was derived from, `passes` the rewritings that made or moved it. `cotangents` tells, for each result
     (by index) that is a cotangent, of which output it is the derivative and by which tensor; the output is None where
     derivatives of several outputs were summed. `is_derived` holds while only derivations have made the node.
     """
@@ -43,6 +43,7 @@ class Provenance:
     modules: set[str] = field(default_factory=set)
     rules: set[str] = field(default_factory=set)
     origins: set[Node] = field(default_factory=set)
+    passes: set[str] = field(default_factory=set)
     cotangents: set[tuple[int, Tensor | None, Tensor]] = field(default_factory=set)
     is_derived: bool = False
 
@@ -53,6 +54,7 @@ class Provenance:
         self.modules |= other.modules
         self.rules |= other.rules
         self.origins |= other.origins
+        self.passes |= other.passes
         self.cotangents |= other.cotangents
         self.is_derived = self.is_derived and other.is_derived
 
@@ -78,7 +80,8 @@ _original: ContextVar[Node | None] = ContextVar("original", default=None)
 
 @contextmanager
 def derived(rule: str, origins: Iterable[Node] = (), parents: Iterable[Node] = ()) -> Iterator[None]:
-    """Nodes made inside are derived by `rule` from the forward nodes `origins`; they inherit all that `parents` know."""
+    """Nodes made inside are derived by `rule` from the forward nodes `origins`, or else rewritten by the pass `rule`; they
+    inherit all that `parents` know."""
     token = _derivation.set(_Derivation(rule, tuple(origins), tuple(parents)))
     try:
         yield
@@ -134,8 +137,8 @@ def current() -> Provenance:
         if _module.get():
             made.modules.add(_module.get())
         return made
-    made.is_derived = True
-    made.rules.add(derivation.rule)
+    made.is_derived = bool(derivation.origins) or all(node.provenance.is_derived for node in derivation.parents)
+    (made.rules if derivation.origins else made.passes).add(derivation.rule)
     made.origins.update(derivation.origins)
     for node in (*derivation.origins, *derivation.parents):
         made.sources |= node.provenance.sources
@@ -143,4 +146,5 @@ def current() -> Provenance:
     for node in derivation.parents:
         made.origins |= node.provenance.origins
         made.rules |= node.provenance.rules
+        made.passes |= node.provenance.passes
     return made

@@ -44,7 +44,7 @@ def _verify_nodes(graph: Graph) -> None:
             if operand is not operand.node.outputs[operand.index]:
                 raise _broken(node, f"operand {k} is no result of its node")
         _verify_types(node)
-        if not (node.provenance.sources or node.provenance.rules):
+        if not (node.provenance.sources or node.provenance.rules or node.provenance.passes):
             raise _broken(node, "it has neither a line of the user's nor a rule that made it")
         defined.add(node)
 
