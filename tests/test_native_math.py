@@ -243,7 +243,7 @@ def test_nothing_calls_a_library(scalar: str, family: str) -> None:
     parsed = llvm.parse_assembly(module_text(tuple(FUNCTIONS), scalar, lanes_of(scalar, family), family))
     parsed.verify()
     called = undefined_symbols(machine(family).emit_assembly(parsed))
-    assert not called, called
+    assert called <= ({"__multi3"} if family == "wasm" else set()), called  # wide products, which exported objects bring themselves
 
 
 def undefined_symbols(assembly: str) -> set[str]:
