@@ -151,6 +151,8 @@ class ProgramEmitter:
         self._launch(name, kernel.arguments, tasks, work, step)
 
     def _kernel(self, name: str, step: Kernel) -> None:
+        if any(axis.size == 0 for axis in step.axes):
+            return  # nothing to store, and what loops would hoist must not be read
         flat = flatten(step)
         shared, values = share(flat)
         product = match_product(shared)

@@ -56,6 +56,8 @@ def reduce(kind: str, reduced: tuple[Axis, ...], body: Expr) -> Expr:
     """`body` combined by `kind` over axes; the body itself over none."""
     if not reduced:
         return body
+    if kind in ("sum", "prod") and any(axis.size == 0 for axis in reduced):
+        return const(int(kind == "prod"), body.dtype)  # decided here, so that nothing of the body is hoisted and read
     return _intern(("reduce", kind, reduced, body.number), lambda: Reduce(kind, reduced, body))
 
 
