@@ -73,10 +73,10 @@ class Partition:
         for node in reversed(self.graph.nodes):
             if node.op.pattern in KINDS:
                 self._place(node)
-            elif node.operands:
+                continue
+            if node.operands:
                 self._whole(node)
-            else:
-                self._read_by(node, self.uses[node])
+            self._read_by(node, self.uses[node])
         self._merge_siblings()
         return self.home
 

@@ -235,6 +235,18 @@ def test_example(name: str, golden: Golden) -> None:
     golden(f"passes/{name}", f"{graph}\n\n{result}")
 
 
+def test_merged_siblings_stay_readers_of_what_no_kernel_computes() -> None:
+    """The scatter reads one sibling and is read by another one that was merged before: the third must stay apart."""
+    x, at = gd.placeholder("x", ("N",)), gd.placeholder("at", ("N",), "int64")
+    first = gd.exp(x)
+    scattered = gd.scatter_add(gd.zeros_like(x), at, first)
+    outputs = [gd.tanh(x) + scattered, gd.sin(x)]
+    f = gd.compile(outputs, [x, at])
+    values, places = array(7), np.array([0, 3, 3, 1, 6, 0, 5])
+    for actual, wanted in zip(f(values, places), gd.compile(outputs, [x, at], backend="numpy")(values, places), strict=True):
+        assert_close(actual, wanted, SAME_PROGRAM)
+
+
 # -- size and depth -------------------------------------------------------------------------------------------------------
 
 
