@@ -198,6 +198,19 @@ def test_empty_arrays(backend: str) -> None:
         np.testing.assert_array_equal(result, np.zeros_like(result))
 
 
+@pytest.mark.parametrize("shape", [(5, 0), (0, 5), ("N", 0), ("N", "M")])
+def test_sums_of_empty_rows(backend: str, shape: tuple[Any, ...]) -> None:
+    """What belongs to a row is there although the row has no elements."""
+    x = gd.placeholder("x", shape)
+    total = x.sum(axis=1, keepdims=True)
+    array = np.zeros([5 if size == "N" else 0 if size == "M" else size for size in shape], "float32")
+    results = gd.compile([total + 1, x - total, x.prod(axis=1), (x - total).sum(axis=0)], [x], backend=backend)(array)
+    rows, columns = array.shape
+    expected = [np.ones((rows, 1)), array, np.ones(rows), np.zeros(columns)]
+    for result, wanted in zip(results, expected, strict=True):
+        np.testing.assert_array_equal(result, wanted)
+
+
 # -- results and state -------------------------------------------------------------------------------------------------
 
 

@@ -197,6 +197,23 @@ def renaming(pulled: Pulled, number: int) -> tuple[dict[Tensor, Array], Sequence
     return inputs, gd.vjp(output, [own[k] for k in pulled.chosen], seed)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "float16"])
+@pytest.mark.parametrize("shape", [(16, 16), (15, 33), (33, 64), (8, 130), (70, 9), (17, 1)])
+def test_reading_across_what_is_written(shape: tuple[int, int], dtype: str) -> None:
+    """Tiles transposed in registers with all that is left at their edges, and reductions down the columns of a larger map."""
+    x, y = gd.placeholder("x", ("N", "M"), dtype), gd.placeholder("y", ("M", "N"), dtype)
+    z = gd.placeholder("z", (2, *shape), dtype)
+    turned = gd.transpose(z, (0, 2, 1))
+    outputs = [x.T + y * 2, gd.transpose(z, (2, 0, 1)), turned * turned, x - x.max(axis=0), z - z.max(axis=1, keepdims=True), gd.transpose(z, (1, 2, 0))]
+    outputs += [gd.softmax(z, axis=1), gd.softmax(z, axis=0)] if dtype in ("float32", "float64") else []
+    generator = np.random.default_rng(0)
+    arrays = [generator.integers(-9, 9, size).astype(dtype) for size in (shape, shape[::-1], (2, *shape))]
+    expected = gd.compile(outputs, [x, y, z], backend="numpy")(*arrays)
+    for passes in ("default", "none"):
+        for actual, wanted in zip(gd.compile(outputs, [x, y, z], passes=passes)(*arrays), expected, strict=True):
+            assert_close(actual, wanted, NATIVE.get(dtype))
+
+
 @each_op
 def test_threads_give_the_same_bits(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(entry, "PARALLEL_WORK", 0)

@@ -224,6 +224,17 @@ class Function:
             self.scope = saved
 
     @contextmanager
+    def apart(self) -> Iterator[None]:
+        """A scope of its own in the same block: expressions are computed here anew, as at another point than before.
+
+        Nothing may be emitted into the scope around it meanwhile: that would come after it.
+        """
+        scope = Scope(self.scope)
+        self.scope.lines.append(scope)
+        with self.at(scope):
+            yield
+
+    @contextmanager
     def loop(self, begin: Value, end: Value, step: Value | int = 1, carried: Sequence[Value] = ()) -> Iterator[Loop]:
         """`for (index = begin; index < end; index += step)`, signed. After it, `Loop.carried` holds the final values."""
         name = self.fresh("L")

@@ -136,8 +136,9 @@ def flat_stores(stores: Sequence[Store]) -> tuple[Store, ...]:
 
 
 def flatten(kernel: Kernel) -> Flat:
-    """Flat indices, axes split where a division asks for it, then merged as far as every access allows."""
-    flat = _without_units(Flat(kernel.axes, flat_stores(kernel.stores)))
+    """Flat indices, axes split where a division asks for it, then merged as far as every access allows; no stores of nothing."""
+    stores = flat_stores([store for store in kernel.stores if all(axis.size != 0 for axis in store.axes)])
+    flat = _without_units(Flat(max((store.axes for store in stores), key=len, default=()), stores))
     flat = _split_axes(flat)
     flat = _with_long_vectors(_merge_domain(flat))
     return replace(flat, stores=tuple(replace(store, value=merge_reduced(store.value)) for store in flat.stores))

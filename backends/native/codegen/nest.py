@@ -2,7 +2,9 @@
 
 map      out[i.., j] = f(loads)                    tasks: i.. and blocks of j; lanes along j
 row      out[i.., j] = f(loads, Reduce over rows)  tasks: i..; reductions of a row first, then lanes along j
+tiles    out[.., i, j] = f(loads[.., j, i])        tasks: .. and blocks of i; lanes along i to read, along j to write
 column   out[i.., j] = Reduce_k f(loads[k, j])     like a map: each lane reduces for itself
+lines    out[i, .., j] = f(loads, Reduce over i)   tasks: .. and blocks of j; each lane reduces for itself, then goes along i
 whole    out[i..]    = Reduce_k f(loads[.., k])    tasks: i..; lanes along k
 """
 
@@ -24,6 +26,7 @@ from .function import KernelFunction
 from .reduction import contiguous_axis, unroll_of
 from .registers import itemsize
 from .task import Task
+from .tiles import LARGEST, crossing_axis
 
 MAP_BLOCK = 8192  # elements of the vector axis in one task
 FEW = 4  # elements of a row that one vector of lanes computes no faster than one by one
@@ -58,8 +61,12 @@ def schedule_nest(flat: Flat, target: Target) -> NestSchedule:
     prefix = [x for x in reductions if (x.axes & domain) != domain or not flat.axes]
     single = single_lanes(flat.stores, target)
     lanes = single * unroll_of(*(store.value for store in flat.stores))
+    needed = {axis for x in prefix for axis in x.axes & domain}
+    if flat.axes and flat.axes[-1] in needed != domain and all(store.axes == flat.axes for store in flat.stores):
+        outer, inner = (tuple(axis for axis in flat.axes[:-1] if (axis in needed) == inside) for inside in (True, False))
+        return _fitted("lines", outer, inner, flat.axes[-1], lanes, single, lanes)
     if prefix:
-        depth = max((flat.axes.index(axis) + 1 for x in prefix for axis in x.axes & domain), default=0)
+        depth = max((flat.axes.index(axis) + 1 for axis in needed), default=0)
         depth = max(depth, min((len(store.axes) for store in flat.stores), default=0) if len({len(s.axes) for s in flat.stores}) > 1 else 0)
         outer, inner = flat.axes[:depth], flat.axes[depth:]
         return _fitted("row", outer, inner, inner[-1] if inner else None, lanes, single, 0)
@@ -74,6 +81,10 @@ def schedule_nest(flat: Flat, target: Target) -> NestSchedule:
     if reductions:
         lanes = max(lanes, single * COLUMN_UNROLL) if all(_is_plain_sum(x) for x in reductions) and lanes > single else lanes
         return _fitted("column", flat.axes[:-1], (vector,), vector, lanes, single, lanes)
+    across = crossing_axis(flat)
+    if across is not None and single > 1:
+        side = min(single, LARGEST)
+        return NestSchedule("tiles", tuple(axis for axis in flat.axes[:-1] if axis != across), (vector,), across, side, side, side)
     return _fitted("map", flat.axes[:-1], (vector,), vector, lanes, single, MAP_BLOCK)
 
 
@@ -84,7 +95,7 @@ def _fitted(kind: str, outer: tuple[Axis, ...], inner: tuple[Axis, ...], vector:
             lanes //= 2
         if block == MAP_BLOCK and vector.size <= block:
             block = 0
-    return NestSchedule(kind, outer, inner, vector, lanes, single, min(block, lanes) if kind == "column" else block)
+    return NestSchedule(kind, outer, inner, vector, lanes, single, min(block, lanes) if kind in ("column", "lines") else block)
 
 
 def _column_like(reductions: Sequence[Reduce], flat: Flat) -> bool:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphdl.kernel.expression import Axis, Buffer, Expr, Load, Reduce, Scalar, axes_of, fresh_axis, substitute_axes, walk
@@ -13,14 +12,14 @@ from graphdl.types import TensorType
 
 from ..contraction import Contraction, Direct, Indexed, Known, Parts, Schedule, Shape, Traits, emit_contraction
 from ..contraction.interface import Axis as Side
-from ..llvm import Function, Module, Scope, Value
+from ..llvm import Function, Module, Value
 from ..target import Target
 from .affine import Flat, linear_part
 from .emitter import Emitter
 from .function import Arguments, open_emitter
+from .loops import store_all
 from .recombination import recombined_loads
 from .registers import REGISTER
-from .task import store_all
 
 FEW_COLUMNS = 16
 SHORT_SUM = 64
@@ -115,7 +114,7 @@ class _Side:
     def vector(self, f: Function, batch: Value, free: Value, k: Value, lanes: int, axis: Side, mask: Value | None) -> Value:
         p, emitter = self.opened.product, self.opened.emitter
         along, base, other, value = (self.free, free, p.k, k) if axis == "mn" else (p.k, k, self.free, free)
-        with _fresh_scope(f), emitter.binding(p.batch, batch), emitter.binding(other, value), emitter.vector(along, base, lanes, mask):
+        with f.apart(), emitter.binding(p.batch, batch), emitter.binding(other, value), emitter.vector(along, base, lanes, mask):
             found = emitter.value(self.x)
             return f.splat(found, lanes) if lanes else found
 
@@ -129,19 +128,10 @@ class _Finish:
 
     def store(self, f: Function, batch: Value, m: Value, n: Value, value: Value, mask: Value | None) -> None:
         p, emitter = self.opened.product, self.opened.emitter
-        with _fresh_scope(f), emitter.binding(p.batch, batch), emitter.binding(p.m, m), emitter.vector(p.n, n, value.type.lanes, mask):
+        with f.apart(), emitter.binding(p.batch, batch), emitter.binding(p.m, m), emitter.vector(p.n, n, value.type.lanes, mask):
             emitter.sums = {p.reduction.number: value}
             store_all(emitter, p.stores)
             emitter.sums = {}
-
-
-@contextmanager
-def _fresh_scope(f: Function) -> Iterator[None]:
-    """A scope of its own in the same block: the same expressions are computed here at another point than before."""
-    scope = Scope(f.scope)
-    f.scope.lines.append(scope)
-    with f.at(scope):
-        yield
 
 
 class _Open:
@@ -164,7 +154,7 @@ class _Open:
         p, f, emitter = self.product, self.emitter.f, self.emitter
 
         def emitted(index: Dim, axis: Axis, value: Value) -> Value:
-            with _fresh_scope(f), emitter.binding(axis, value):
+            with f.apart(), emitter.binding(axis, value):
                 return emitter.index(index)
 
         pointer = emitter.pointer(x.buffer)

@@ -151,9 +151,9 @@ class ProgramEmitter:
         self._launch(name, kernel.arguments, tasks, work, step)
 
     def _kernel(self, name: str, step: Kernel) -> None:
-        if any(axis.size == 0 for axis in step.axes):
-            return  # nothing to store, and what loops would hoist must not be read
         flat = flatten(step)
+        if not flat.stores:
+            return
         shared, values = share(flat)
         product = match_product(shared)
         if product is not None and work_of(flat) not in range(SMALL_PRODUCT):
@@ -162,7 +162,7 @@ class ProgramEmitter:
         schedule = schedule_nest(flat, self.target)
         work, streams = work_of(flat), streaming(flat, schedule.lanes, self.target)
         values = {**values, STREAMS: streams}
-        if schedule.kind in ("map", "column"):
+        if schedule.kind not in ("row", "whole"):
             flat, schedule = shared, schedule_nest(shared, self.target)
         kernel = KernelFunction(self.module, self.target, name)
         emit_nest(kernel, flat, schedule, may_stream=streams != 0)

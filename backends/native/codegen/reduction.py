@@ -6,10 +6,9 @@ reduced axis that is contiguous in memory, and are combined in a tree at the end
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from graphdl.kernel.expression import Axis, Expr, Load, Reduce, Scalar, walk
+from graphdl.kernel.expression import Axis, Expr, Load, Reduce, Scalar, identity, walk
 from graphdl.kernel.functions import TABLE
 from graphdl.sizes import as_size
 from graphdl.types import is_floating
@@ -17,7 +16,7 @@ from graphdl.types import is_floating
 from ..llvm import I64, Function, Loop, Type, Value
 from .affine import linear_part
 from .emitter import Emitter
-from .registers import REGISTER, integer_limits, itemsize
+from .registers import REGISTER, itemsize
 from .scalar import emit_scalar
 
 _COMBINE = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
@@ -39,18 +38,8 @@ class Combination:
         return REGISTER[self.dtype]
 
     def start(self, lanes: int) -> list[Value]:
-        first = self.register.with_lanes(lanes).const(self._identity())
+        first = self.register.with_lanes(lanes).const(identity(self.kind.removeprefix("arg"), self.dtype))
         return [first, I64.with_lanes(lanes).const(-1)] if self.is_arg else [first]
-
-    def _identity(self) -> float | int | bool:
-        kind = self.kind.removeprefix("arg")
-        if kind in ("sum", "prod"):
-            return 0 if kind == "sum" else 1
-        if self.dtype == "bool":
-            return kind == "min"
-        if is_floating(self.dtype):
-            return -math.inf if kind == "max" else math.inf
-        return integer_limits(self.dtype)[0 if kind == "max" else 1]
 
     def join(self, f: Function, left: list[Value], right: list[Value]) -> list[Value]:
         """The two parts as one; of equal extremes the one with the smaller index stays."""

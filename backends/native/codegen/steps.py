@@ -15,10 +15,10 @@ from ..llvm import I64, Value
 from .affine import Flat, flat_stores
 from .emitter import Emitter
 from .function import KernelFunction
+from .loops import vector_loop
 from .nest import single_lanes, work_of
 from .reduction import Combination
 from .scalar import emit_scalar
-from .task import vector_loop
 
 UNROLL = 4  # registers of lanes that one task walks with
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from graphdl.kernel.expression import Axis, fresh_axis
@@ -11,11 +11,12 @@ from graphdl.sizes import as_size
 
 from ..llvm import I1, I64, Value
 from .affine import Flat
-from .emitter import Emitter
 from .function import KernelFunction
+from .loops import VectorLoop, store_all, vector_loop
 from .registers import MEMORY
 from .rows import LONGEST, Row, keep_values, may_use_output
 from .stream import is_streamed, row_address, streamed_stores, wants_streams
+from .tiles import emit_tiles
 
 if TYPE_CHECKING:
     from .nest import NestSchedule
@@ -53,7 +54,11 @@ class Task:
     def run(self, block: Value | None) -> None:
         """Emit one task, at whose place the outer axes are bound."""
         store_all(self.emitter, self.shallow)
-        if self.deeper:
+        if self.schedule.kind == "lines":
+            self._lines(block)
+        elif self.schedule.kind == "tiles":
+            self._tiles(block)
+        elif self.deeper:
             self._loops(list(self.schedule.inner), block)
 
     def finish(self) -> None:
@@ -62,6 +67,33 @@ class Task:
             with self.f.when(wants_streams(self.emitter)):
                 self.f.fence()
 
+    def _lines(self, block: Value | None) -> None:
+        """The loops over the inner axes inside of the one over lanes, which holds the reductions."""
+        axis = self.schedule.vector
+        assert axis is not None
+
+        def body(axes: Sequence[Axis]) -> None:
+            if not axes:
+                store_all(self.emitter, self.deeper)
+                return
+            with self.f.loop(I64.const(0), self.emitter.index(axes[0].size)) as loop, self.emitter.binding(axes[0], loop.index):
+                body(axes[1:])
+
+        begin, end = self._bounds(axis, block)
+        vector_loop(self.kernel, axis, begin, end, self.schedule.lanes, self.schedule.single, lambda: body(self.schedule.inner))
+
+    def _tiles(self, block: Value | None) -> None:
+        assert self.schedule.vector is not None
+        begin, end = self._bounds(self.schedule.vector, block)
+        emit_tiles(self.kernel, self.deeper, self.schedule.vector, begin, end, self.schedule.inner[0], self.schedule.lanes)
+
+    def _bounds(self, axis: Axis, block: Value | None) -> tuple[Value, Value]:
+        f, end = self.f, self.emitter.index(axis.size)
+        if block is None:
+            return I64.const(0), end
+        begin = f.mul(block, I64.const(self.schedule.block))
+        return begin, f.intrinsic("smin", I64, f.add(begin, I64.const(self.schedule.block)), end)
+
     def _loops(self, axes: list[Axis], block: Value | None) -> None:
         f, emitter = self.f, self.emitter
         axis, *deeper = axes
@@ -69,10 +101,7 @@ class Task:
             with f.loop(I64.const(0), emitter.index(axis.size)) as loop, emitter.binding(axis, loop.index):
                 self._loops(deeper, block)
             return
-        begin, end = I64.const(0), emitter.index(axis.size)
-        if block is not None:
-            begin = f.mul(block, I64.const(self.schedule.block))
-            end = f.intrinsic("smin", I64, f.add(begin, I64.const(self.schedule.block)), end)
+        begin, end = self._bounds(axis, block)
         with emitter.binding(self.here, I64.const(0)):
             for row in self.rows:
                 if self.in_output:
@@ -99,55 +128,3 @@ class Task:
                 loop.whole(body)
                 emitter.streamed = frozenset()
         loop.rest(body)
-
-
-def store_all(emitter: Emitter, stores: Sequence[Store]) -> None:
-    """All values first: one of them may be written over what another one reads."""
-    values = [emitter.value(store.value) for store in stores]
-    for store, value in zip(stores, values, strict=True):
-        emitter.store(store.buffer, store.index[0], value, store.value.dtype)
-
-
-class VectorLoop:
-    """A loop for `axis` in [begin, end): whole vectors first, the rest under masks, or one by one where masks are slow."""
-
-    def __init__(self, kernel: KernelFunction, axis: Axis, begin: Value, end: Value, lanes: int, single: int) -> None:
-        self.f, self.emitter = kernel.f, kernel.emitter
-        self.axis, self.begin, self.end, self.lanes, self.single = axis, begin, end, lanes, single
-        constant = not (begin.text + end.text).count("%")
-        self.known = int(end.text) - int(begin.text) if constant else None
-        if lanes < 2:
-            self.split = begin
-        elif self.known is not None:
-            self.split = I64.const(int(begin.text) + self.known // lanes * lanes)
-        else:
-            count = self.f.sub(end, begin)
-            self.split = self.f.add(begin, self.f.sub(count, self.f.rem(count, I64.const(lanes))))
-
-    def whole(self, body: Callable[[], None]) -> None:
-        """The whole vectors, if there can be any."""
-        if self.lanes < 2 or (self.known is not None and self.known < self.lanes):
-            return
-        with self.f.loop(self.begin, self.split, self.lanes) as loop, self.emitter.vector(self.axis, loop.index, self.lanes, None):
-            body()
-
-    def rest(self, body: Callable[[], None]) -> None:
-        """What comes after them, if there can be anything."""
-        f, emitter = self.f, self.emitter
-        if self.known is not None and self.lanes > 1 and self.known % self.lanes == 0:
-            return
-        if self.lanes < 2 or not emitter.target.has_masks:
-            with f.loop(self.split, self.end) as loop, emitter.binding(self.axis, loop.index):
-                body()
-            return
-        with f.loop(self.split, self.end, self.single) as loop:
-            mask = f.tail_mask(f.sub(self.end, loop.index), self.single)
-            with emitter.vector(self.axis, loop.index, self.single, mask):
-                body()
-
-
-def vector_loop(kernel: KernelFunction, axis: Axis, begin: Value, end: Value, lanes: int, single: int, body: Callable[[], None]) -> None:
-    """Run `body` for `axis` in [begin, end)."""
-    loop = VectorLoop(kernel, axis, begin, end, lanes, single)
-    loop.whole(body)
-    loop.rest(body)

@@ -7,6 +7,8 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from ...sizes import Dim, is_nonnegative
 from ...types import is_floating
 from ..functions import TABLE
@@ -52,12 +54,24 @@ def guard(predicate: Expr, body: Expr, otherwise: Expr) -> Expr:
     return _intern(("guard", predicate.number, body.number, otherwise.number), lambda: Guard(predicate, body, otherwise))
 
 
+def identity(kind: str, dtype: str) -> float | int | bool:
+    """What a reduction of no elements gives."""
+    if kind in ("sum", "prod"):
+        return 0 if kind == "sum" else 1
+    if dtype == "bool":
+        return kind == "min"
+    if is_floating(dtype):
+        return -math.inf if kind == "max" else math.inf
+    limits = np.iinfo(dtype)
+    return int(limits.min if kind == "max" else limits.max)
+
+
 def reduce(kind: str, reduced: tuple[Axis, ...], body: Expr) -> Expr:
     """`body` combined by `kind` over axes; the body itself over none."""
     if not reduced:
         return body
-    if kind in ("sum", "prod") and any(axis.size == 0 for axis in reduced):
-        return const(int(kind == "prod"), body.dtype)  # decided here, so that nothing of the body is hoisted and read
+    if any(axis.size == 0 for axis in reduced) and not kind.startswith("arg"):
+        return const(identity(kind, body.dtype), body.dtype)  # decided here, so that nothing of the body is hoisted and read
     return _intern(("reduce", kind, reduced, body.number), lambda: Reduce(kind, reduced, body))
 
 
