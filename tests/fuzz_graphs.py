@@ -148,7 +148,7 @@ def unary(g: RandomGraph, x: Tensor) -> Tensor | None:
 
 def binary(g: RandomGraph, x: Tensor) -> Tensor | None:
     names = BINARY if is_floating(x.dtype) else BITWISE if x.dtype == "bool" else ARITHMETIC + BITWISE
-    pair = [x, g.beside(x)] if g.chance.random() < 0.85 or x.dtype == "bool" else [x, g.chance.choice([0, 1, 2, -1, 3, 0.5])]
+    pair = [x, g.beside(x)] if g.chance.random() < 0.85 or x.dtype == "bool" else [x, g.chance.choice([0, 1, 2, 3 if x.dtype == "uint8" else -1, 3, 0.5])]
     g.chance.shuffle(pair)
     return FUNCTIONS[g.chance.choice(names)](*pair)
 

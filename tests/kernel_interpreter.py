@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from graphdl.sizes import Atom, Combined, Dim, as_size
 from graphdl.types import TensorType, numpy_dtype
 
 Array = np.ndarray[Any, Any]
+Rounding = Callable[[Scalar, Array], Array]
 
 REDUCTIONS: dict[str, Callable[[Array], Any]] = {
     "sum": lambda x: x.sum(0, dtype=x.dtype), "prod": lambda x: x.prod(0, dtype=x.dtype), "max": lambda x: x.max(0), "min": lambda x: x.min(0),
@@ -44,12 +45,16 @@ class Access:
 
 @dataclass
 class Interpreter:
-    """Values of axes (one number per point), of symbols and of buffers; `active` marks the points that are computed at all."""
+    """Values of axes (one number per point), of symbols and of buffers; `active` marks the points that are computed at all.
+
+    `rounded` is applied to the result of every scalar function.
+    """
 
     axes: Mapping[Atom, Array]
     symbols: Mapping[str, int]
     buffers: Mapping[Buffer, Array]
     active: Array
+    rounded: Rounding
     memo: dict[int, Array] = field(default_factory=dict)
 
     def value(self, x: Expr) -> Array:
@@ -69,7 +74,7 @@ class Interpreter:
         if isinstance(x, Reduce):
             return self._reduce(x)
         assert isinstance(x, Scalar)
-        return interpretation._step(x, {operand.number: self.value(operand) for operand in x.operands}, ())
+        return self.rounded(x, interpretation._step(x, {operand.number: self.value(operand) for operand in x.operands}, ()))
 
     def _load(self, x: Load) -> Array:
         array = self.buffers[x.buffer]
@@ -83,8 +88,8 @@ class Interpreter:
 
     def _guard(self, x: Guard) -> Array:
         holds = self.value(x.predicate)
-        body = Interpreter(self.axes, self.symbols, self.buffers, self.active & holds).value(x.body)
-        otherwise = Interpreter(self.axes, self.symbols, self.buffers, self.active & ~holds).value(x.otherwise)
+        body = Interpreter(self.axes, self.symbols, self.buffers, self.active & holds, self.rounded).value(x.body)
+        otherwise = Interpreter(self.axes, self.symbols, self.buffers, self.active & ~holds, self.rounded).value(x.otherwise)
         return np.where(holds, body, otherwise)
 
     def _reduce(self, x: Reduce) -> Array:
@@ -92,7 +97,7 @@ class Interpreter:
         rows = []
         for point in np.ndindex(*extents):
             inner: dict[Atom, Array] = {axis: np.full(self.active.shape, k, "int64") for axis, k in zip(x.reduced, point, strict=True)}
-            rows.append(Interpreter({**self.axes, **inner}, self.symbols, self.buffers, self.active).value(x.body))
+            rows.append(Interpreter({**self.axes, **inner}, self.symbols, self.buffers, self.active, self.rounded).value(x.body))
         if not rows and x.kind in NO_ELEMENTS:
             return np.full(self.active.shape, NO_ELEMENTS[x.kind], numpy_dtype(x.dtype))
         return np.asarray(REDUCTIONS[x.kind](np.array(rows, numpy_dtype(x.body.dtype)).reshape(len(rows), *self.active.shape)))
@@ -120,7 +125,9 @@ class Interpreter:
         return np.full(self.active.shape, self.symbols[atom.key], "int64")
 
 
-def interpret_lowering(op: Op, out: TensorType, types: list[TensorType], arrays: list[Array], symbols: Mapping[str, int]) -> Array:
+def interpret_lowering(
+    op: Op, out: TensorType, types: Sequence[TensorType], arrays: Sequence[Array], symbols: Mapping[str, int], rounded: Rounding = lambda _, array: array
+) -> Array:
     """What the expression of `op.lower` says, for operands of (perhaps symbolic) types that hold these arrays."""
     buffers = [Buffer(f"x{k}", type, "input") for k, type in enumerate(types)]
     axes = fresh_axes(out.shape)
@@ -128,6 +135,6 @@ def interpret_lowering(op: Op, out: TensorType, types: list[TensorType], arrays:
     shape = tuple(sizes.evaluate(size, symbols) for size in out.shape)
     points: dict[Atom, Array] = {axis: place.ravel() for axis, place in zip(axes, np.indices(shape), strict=True)}
     count = int(np.prod(shape))
-    interpreter = Interpreter(points, symbols, dict(zip(buffers, arrays, strict=True)), np.ones(count, bool))
+    interpreter = Interpreter(points, symbols, dict(zip(buffers, arrays, strict=True)), np.ones(count, bool), rounded)
     with np.errstate(all="ignore"):
         return interpreter.value(expression).reshape(shape)

@@ -18,15 +18,19 @@ from hypothesis import strategies as st
 
 import graphdl as gd
 from graphdl.ir import Graph, Node, Tensor
+from graphdl.kernel.expression import Scalar
 from graphdl.kernel.functions import TABLE
 from graphdl.pipeline import selected
 from graphdl.sizes import evaluate as size_of
+from graphdl.types import TensorType
 from tests.fuzz_graphs import RandomGraph, Sizes, random_graph
+from tests.kernel_interpreter import interpret_lowering
 from tests.tolerances import FUZZ_EPSILON, FUZZ_FACTOR, FUZZ_NOISE, FUZZ_TINY
 
 Array = np.ndarray[Any, Any]
 BATCH = 10  # graphs in one program
 RUNS = 4  # noisy evaluations
+EXACT = {"select", "negative", "abs", "sign", "share", "floor", "ceil", "round", "trunc", "minimum", "maximum", "cast"}  # functions that do not round
 
 
 class Noise:
@@ -48,7 +52,10 @@ def evaluate(graph: Graph, given: Mapping[Tensor, Array], sizes: Sizes, noise: N
             values[node.output] = wide(given[node.output])
             continue
         operands = [values[operand] for operand in node.operands]
-        if noise is not None and is_composite(node):
+        if noise is not None and is_formula(node):
+            values[node.output] = disturbed(noisy_formula(node, operands, sizes, noise), node.output.dtype, noise)
+            continue
+        if noise is not None and is_sum(node):
             operands = [disturbed(array, operand.dtype, noise) for array, operand in zip(operands, node.operands, strict=True)]
         with np.errstate(all="ignore"):
             result = node.op.bind(sizes).evaluate(*operands)
@@ -66,9 +73,28 @@ def is_rounded(node: Node) -> bool:
     return node.op.pattern != "injective" and not node.op.is_view and bool(node.operands)
 
 
-def is_composite(node: Node) -> bool:
-    """Whether terms may cancel inside of the op: sums over axes, and formulas of several functions."""
-    return node.op.pattern != "injective" and node.op.name not in TABLE and node.op.name not in ("cast", "where", "stop_gradient")
+def is_formula(node: Node) -> bool:
+    """Whether an op is a formula of several functions, in which terms may cancel."""
+    composed = node.op.pattern == "row" or (node.op.pattern == "pointwise" and node.op.name not in TABLE)
+    return composed and node.output.dtype in FUZZ_EPSILON and bool(node.operands)
+
+
+def is_sum(node: Node) -> bool:
+    """Whether terms may cancel in sums over axes."""
+    return node.op.pattern in ("reduction", "contraction", "opaque")
+
+
+def noisy_formula(node: Node, operands: Sequence[Array], sizes: Sizes, noise: Noise) -> Array:
+    """What the op's lowering says, with noise in the result of every function in it."""
+    op = node.op.bind(sizes)
+    types = [TensorType(array.dtype.name, array.shape) for array in operands]
+    out = op.infer(*types)
+    assert isinstance(out, TensorType)
+
+    def rounded(x: Scalar, array: Array) -> Array:
+        return array if x.function in EXACT or x.dtype != "float64" else disturbed(array, node.output.dtype, noise)
+
+    return interpret_lowering(op, out, types, operands, {}, rounded)
 
 
 def disturbed(array: Array, dtype: str, noise: Noise) -> Array:

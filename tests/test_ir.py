@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -103,6 +104,22 @@ def test_depth_is_no_matter() -> None:
     graph.verify()
     assert str(graph).count("tanh(") == 10_000
     graph.to_dot()
+
+
+@pytest.mark.parametrize(("value", "dtype"), [(-1, "uint8"), (256, "uint8"), (2**31, "int32"), (math.nan, "int64"), (math.inf, "int8")])
+def test_numbers_that_a_dtype_does_not_hold(value: float, dtype: str) -> None:
+    x = gd.placeholder("x", (2,), dtype)
+    with pytest.raises(errors.TypeRuleError, match=rf"full: {value} is no {dtype}, which holds .*; cast"):
+        gd.full((2,), value, dtype)
+    if isinstance(value, int):
+        with pytest.raises(errors.TypeRuleError, match=f"is no {dtype}"):
+            x + value
+
+
+def test_numbers_are_cast_as_arrays_are() -> None:
+    for value in (300, -1, 2**40 + 5):
+        cast = gd.full((2,), value, "int64").astype("uint8")
+        np.testing.assert_array_equal(gd.compile(cast, [])(), np.array([value] * 2).astype("uint8"))
 
 
 def test_errors_name_op_types_and_lines() -> None:

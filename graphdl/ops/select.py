@@ -14,7 +14,8 @@ from ..ir import Node, Tensor, as_tensor
 from ..kernel import interpretation
 from ..kernel.expression import Expr, apply, cast
 from ..op import Array, Op, Sample, function, sample_array
-from ..types import TensorType, dtype_name, is_floating
+from ..sizes import Size
+from ..types import TensorType, dtype_name, is_floating, numpy_dtype
 from .elementwise import Elementwise, align, same_shape
 from .source import Full, full, full_value
 
@@ -149,8 +150,10 @@ def astype(x: Any, dtype: Any) -> Tensor:
     if tensor.dtype == to:
         return tensor
     op = tensor.node.op
-    if isinstance(op, Full) and not isinstance(op.value, float):
+    if isinstance(op, Full) and isinstance(op.value, Size):
         return full(tensor.shape, op.value, to)
+    if isinstance(op, Full) and not isinstance(op.value, float):
+        return full(tensor.shape, interpretation.cast(np.asarray(op.value, numpy_dtype(op.dtype)), to).item(), to)
     return Cast(to)(tensor)
 
 

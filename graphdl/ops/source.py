@@ -173,6 +173,10 @@ class Full(Op):
         object.__setattr__(self, "sign", math.copysign(1, self.value) if isinstance(self.value, float) else 1.0)
 
     def infer(self, *operands: TensorType) -> TensorType:
+        if not isinstance(self.value, Size) and numpy_dtype(self.dtype).kind in "iu":
+            limits = np.iinfo(self.dtype)
+            if not limits.min <= self.value <= limits.max:  # NaN is not either
+                raise TypeRuleError(f"full: {self.value} is no {self.dtype}, which holds {limits.min} to {limits.max}; cast the tensor beside it first")
         return TensorType(self.dtype, self.shape)
 
     def evaluate(self, *operands: Array) -> Array:
@@ -262,11 +266,14 @@ def constant(value: Any, dtype: Any = None) -> Tensor:
 
 @function
 def full(shape: Any, value: float | int | bool | Size, dtype: Any = "float32") -> Tensor:
-    """A tensor whose every element is `value`, a number or a symbolic size."""
+    """A tensor whose every element is `value`, a number or a symbolic size.
+
+    Raises TypeRuleError where an integer dtype does not hold the number.
+    """
     name = dtype_name(dtype)
     if isinstance(value, Size):
         return Full(value, name, as_shape(shape))()
-    number = float(value) if is_floating(name) else bool(value) if name == "bool" else int(value)
+    number = float(value) if is_floating(name) else bool(value) if name == "bool" else int(value) if math.isfinite(value) else value
     return Full(number, name, as_shape(shape))()
 
 
