@@ -62,3 +62,15 @@ def test_an_exponential_is_computed_once() -> None:
     """Its first constant, log2(e), appears once in the code for whole rows."""
     x = gd.placeholder("x", ("N", 512))
     assert gd.compile(gd.softmax(x, -1), [x]).llvm_ir().count("0x3FF7154760000000") == 1
+
+
+def test_sums_over_several_axes_are_one_product_in_all_results() -> None:
+    """Time and batch become one axis of the reduction, the same one for each result that a kernel stores."""
+    x, y = gd.placeholder("x", (7, "N", 33)), gd.placeholder("y", (7, "N", 40))
+    total = gd.einsum("tnk,tnj->kj", x, y)
+    f = gd.compile([total * 2.0, total + 1.0], [x, y])
+    assert sum("compute" in kernel.function for kernel in f.kernels) == 1
+    a, b = (np.random.default_rng(3).standard_normal((7, 5, size), np.float32) for size in (33, 40))
+    expected = np.einsum("tnk,tnj->kj", a.astype("float64"), b.astype("float64"))
+    for found, wanted in zip(f(a, b), (expected * 2, expected + 1), strict=True):
+        assert_close(found, wanted.astype("float32"), (1e-5, 1e-5))
