@@ -103,7 +103,7 @@ def test_a_kernel_larger_than_a_symbolic_input_is_refused_at_the_call() -> None:
     ("make", "error", "mend"),
     [
         (lambda: nn.Conv2d(3, 8, 3, groups=2), ShapeError, "2 groups do not divide 3 input"),
-        (lambda: nn.Conv2d(3, 8, 3, padding_mode="mirror"), TypeRuleError, "zeros, reflect, replicate"),
+        (lambda: nn.Conv2d(3, 8, 3, padding_mode="mirror"), TypeRuleError, "zeros, reflect, replicate, circular"),
         (lambda: nn.Conv2d(3, 8, (3, 3, 3)), TypeRuleError, "2 of them"),
         (lambda: nn.ConvTranspose2d(3, 8, 3, padding_mode="reflect"), TypeRuleError, "zeros"),
         (lambda: nn.Conv2d(3, 8, 3)(gd.placeholder("x", ("N", 4, 5, 5))), ShapeError, "channels"),

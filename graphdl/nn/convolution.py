@@ -17,7 +17,7 @@ from . import init
 from .module import Module
 
 Numbers = int | Sequence[int]
-MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge"}
+MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
 def conv1d(
