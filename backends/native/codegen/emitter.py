@@ -110,6 +110,8 @@ class Emitter:
             return self.sums[x.number]
         if isinstance(x, Const):
             return REGISTER[x.dtype].const(x.value)
+        if isinstance(x, Reduce) and guard is not None and guard.axes and x.axes.isdisjoint(guard.axes):
+            guard = None  # it is the same at every point, so it is computed once and not where the guard holds
         axes = x.axes | guard.axes if guard is not None else x.axes
         key = (x.number, None if guard is None else guard.number)
         with self.at_depth(self._depth_of(axes)):
