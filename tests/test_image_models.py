@@ -94,7 +94,14 @@ def test_a_unet_without_context() -> None:
 
 X = gd.placeholder("x", ("N", 2, 8, 8))
 T = gd.placeholder("t", ("N",))
-UNET = {"in_channels": 2, "out_channels": 2, "block_out_channels": (4, 8), "num_attention_heads": 2, "norm_num_groups": 2, "cross_attention_dim": 6}
+UNET: dict[str, Any] = {
+    "in_channels": 2,
+    "out_channels": 2,
+    "block_out_channels": (4, 8),
+    "num_attention_heads": 2,
+    "norm_num_groups": 2,
+    "cross_attention_dim": 6,
+}
 
 
 @pytest.mark.parametrize(

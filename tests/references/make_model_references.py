@@ -55,8 +55,8 @@ CASES = {
         "unet",
         {"sample": (1, 2, 7, 9), "timestep": (1,), "encoder_hidden_states": (1, 1, 3)},
         {
-            "in_channels": 2, "out_channels": 3, "block_out_channels": (4, 8, 12), "layers_per_block": 1, "cross_attention_dim": 3,
-            "num_attention_heads": 1, "norm_num_groups": 2,
+            "in_channels": 2, "out_channels": 3, "block_out_channels": (4, 8), "layers_per_block": 2, "cross_attention_dim": 3,
+            "num_attention_heads": 1, "norm_num_groups": 2, "attention": (False, False),
         },
     ),
     "unet, attention below": Case(

@@ -65,8 +65,8 @@ class Attention(Module):
     def forward(self, x: Tensor, context: Tensor | None = None) -> Tensor:
         read = x if context is None else context
         projected = self.to_q(x), self.to_k(read), self.to_v(read)
-        heads = [swapaxes(reshape(one, (*one.shape[:2], self.heads, one.shape[2] // self.heads)), 1, 2) for one in projected]
-        mixed = reshape(swapaxes(scaled_dot_product_attention(*heads), 1, 2), projected[0].shape)
+        query, key, value = (swapaxes(reshape(one, (*one.shape[:2], self.heads, one.shape[2] // self.heads)), 1, 2) for one in projected)
+        mixed = reshape(swapaxes(scaled_dot_product_attention(query, key, value), 1, 2), projected[0].shape)
         for module in self.to_out:
             mixed = module(mixed)
         return mixed
