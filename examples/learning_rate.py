@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, default=Path("learning_rate.png"))
     arguments = parser.parse_args()
     images, digits = load_digits()
-    data = {"x": images.reshape(-1, 64), "y": digits}
+    data: dict[str, Array] = {"x": images.reshape(-1, 64), "y": digits}
 
     found = gd.Trainer(declare(), optim.SGD(lr=0.1)).range_test(data, lowest=1e-4, highest=100.0, steps=120, batch_size=arguments.batch)
     right = found.suggestion

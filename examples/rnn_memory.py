@@ -36,7 +36,9 @@ class Reader(nn.Module):
 
     def forward(self, text: gd.Tensor) -> gd.Tensor:
         """The scores."""
-        return self.scores(self.layer(self.symbols(text.T))[0][-1])
+        outputs, _ = self.layer(self.symbols(text.T))
+        scores: gd.Tensor = self.scores(outputs[-1])
+        return scores
 
 
 def declare(kind: str, hidden: int) -> tuple[gd.Tensor, gd.Tensor, Reader]:

@@ -24,7 +24,7 @@ HELD_OUT, TIMES, SHOWN = 297, 200, 10
 def kept(t: Array) -> Array:
     """How much of the image's variance is left at time t: shape (N, 1, 1, 1)."""
     share = np.cos((np.asarray(t) / TIMES + 0.008) / 1.008 * np.pi / 2) ** 2
-    return np.clip(share, 1e-4, 0.9999).astype(np.float32).reshape(-1, 1, 1, 1)
+    return np.asarray(np.clip(share, 1e-4, 0.9999), np.float32).reshape(-1, 1, 1, 1)
 
 
 def noisy(images: Array, t: Array, generator: np.random.Generator) -> tuple[Array, Array]:
@@ -52,8 +52,8 @@ def draw(rows: dict[str, Array], path: Path) -> None:
     """Rows of images as a picture."""
     from matplotlib.figure import Figure
 
-    figure, bare = Figure(figsize=(SHOWN * 0.9, len(rows)), layout="constrained"), {"xticks": [], "yticks": []}
-    for line, (name, images) in zip(figure.subplots(len(rows), SHOWN, subplot_kw=bare), rows.items(), strict=True):
+    figure = Figure(figsize=(SHOWN * 0.9, len(rows)), layout="constrained")
+    for line, (name, images) in zip(figure.subplots(len(rows), SHOWN, subplot_kw={"xticks": [], "yticks": []}), rows.items(), strict=True):
         for axis, image in zip(line, images[:, 0], strict=False):
             axis.imshow(image, cmap="gray", vmin=-1, vmax=1)
         line[0].set_ylabel(name)

@@ -48,9 +48,9 @@ def test_mnist(tmp_path: Path) -> None:
 
 
 def test_cnn_images(tmp_path: Path) -> None:
-    printed = run(tmp_path, str(ROOT / "examples" / "cnn_images.py"), "--epochs", "4")
+    printed = run(tmp_path, str(ROOT / "examples" / "cnn_images.py"), "--epochs", "5")
     (accuracy,) = accuracies(printed)
-    assert accuracy >= LEAST_ACCURACY + 2
+    assert accuracy >= LEAST_ACCURACY + 3
     assert (tmp_path / "cnn_images.png").is_file() or "filter  0: norm" in printed
 
 
