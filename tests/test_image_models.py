@@ -114,7 +114,7 @@ UNET: dict[str, Any] = {
         (lambda: nn.models.resnet("bottleneck", width=8, width_per_group=4), ShapeError, "no channels"),
         (lambda: nn.models.resnet18(width=4)(X), ShapeError, r"images 'x' .*test_image_models.py:\d+"),
         (lambda: nn.models.unet(**{**UNET, "norm_num_groups": 3}), ShapeError, "3 groups, 2 heads"),
-        (lambda: nn.models.unet(**UNET, attention=(True,)), ShapeError, "as many levels"),
+        (lambda: nn.models.unet(**UNET, attention=(True,)), ShapeError, "as many levels are needed"),
         (lambda: nn.models.unet(**UNET)(X, T), TypeRuleError, r"needs a context \(N, S, 6\)"),
         (lambda: nn.models.unet(**UNET)(X, T, gd.zeros((2, 3, 5))), ShapeError, r"context float32\[2, 3, 5\] .*test_image_models.py:\d+"),
         (lambda: nn.models.unet(**{**UNET, "cross_attention_dim": None})(X, T, gd.zeros((2, 3, 5))), TypeRuleError, "takes no context"),

@@ -19,7 +19,7 @@ FLEXIBLE = {call for call in CASES if "Pool" in call or call in ("Upsample(scale
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("call", CASES)
 def test_layers_equal_pytorch(call: str, dtype: str, backend: str) -> None:
-    assert_equals_pytorch(call, CASES[call], dtype, backend, {0: "N"} if CASES[call]["input"].ndim > 3 else {})
+    assert_equals_pytorch(call, CASES[call], dtype, backend, {0: "N"})
 
 
 @pytest.mark.parametrize("call", [call for call in CASES if call in FLEXIBLE and CASES[call]["input"].ndim == 4])

@@ -57,6 +57,8 @@ def _sizes(name: str, count: int, input: Tensor, output_size: Sizes) -> tuple[in
     sizes = (output_size,) * count if output_size is None or isinstance(output_size, int) else tuple(output_size)
     if input.ndim < count + 1 or len(sizes) != count:
         raise ShapeError(f"{name}{count}d: output_size {output_size} needs {count} spatial axes after the channels, got {describe(input)}")
+    if any(size is not None and size < 1 for size in sizes):
+        raise ShapeError(f"{name}{count}d: output_size {output_size} must be at least 1, for the input {describe(input)}")
     return sizes
 
 

@@ -19,7 +19,7 @@ from ..batchnorm import BatchNorm2d
 from ..container import Sequential
 from ..convolution import Conv2d
 from ..linear import Linear
-from ..module import Module
+from ..module import Module, told
 from ..pooling import max_pool2d
 
 BLOCKS = ("basic", "bottleneck")
@@ -50,11 +50,11 @@ def resnet(
     if block not in BLOCKS or stem not in STEMS:
         raise ValueError(f"resnet: the block is {' or '.join(BLOCKS)} and the stem {' or '.join(STEMS)}, not {block!r} and {stem!r}")
     if not layers or min(*layers, num_classes, in_channels, width) < 1:
-        raise ShapeError(f"resnet: layers {tuple(layers)}, {num_classes} classes, {in_channels} channels and width {width} must all be at least 1")
+        raise ShapeError(f"{told('resnet')}: layers {tuple(layers)}, {num_classes} classes, {in_channels} channels and width {width} must all be at least 1")
     if width * width_per_group // 64 < 1:
-        raise ShapeError(f"resnet: a width of {width_per_group} for each group leaves bottlenecks of width {width} no channels")
+        raise ShapeError(f"{told('resnet')}: a width of {width_per_group} for each group leaves bottlenecks of width {width} no channels")
     if block == "basic" and (groups, width_per_group) != (1, 64):
-        raise ShapeError("resnet: only bottlenecks have groups and a width of them")
+        raise ShapeError(f"{told('resnet')}: only bottlenecks have groups and a width of them")
     made = ResNet(block, layers, num_classes, in_channels, width, stem, groups, width_per_group, dtype)
     for module in made.modules():
         if isinstance(module, Conv2d):

@@ -22,7 +22,7 @@ from ...ops.source import constant
 from ..container import ModuleList
 from ..convolution import Conv2d
 from ..linear import Linear
-from ..module import Module
+from ..module import Module, told
 from ..normalization import GroupNorm
 from .unet_block import Attended, Block, Level, ResidualBlock
 
@@ -47,10 +47,12 @@ def unet(
     """
     widths, attended = tuple(block_out_channels), _attended(block_out_channels, attention)
     if len(widths) != len(attended) or not widths or layers_per_block < 1:
-        raise ShapeError(f"unet: {len(widths)} levels of channels, {len(attended)} of attention and {layers_per_block} layers: give as many levels, and layers")
+        raise ShapeError(
+            f"{told('unet')}: {len(widths)} levels of channels, {len(attended)} of attention, {layers_per_block} layers: as many levels are needed"
+        )
     wrong = [width for width in widths if width % norm_num_groups or width % num_attention_heads or width % 2]
     if wrong:
-        raise ShapeError(f"unet: {norm_num_groups} groups, {num_attention_heads} heads and 2 do not all divide {wrong[0]} channels")
+        raise ShapeError(f"{told('unet')}: {norm_num_groups} groups, {num_attention_heads} heads and 2 do not all divide {wrong[0]} channels")
     shape = Block(4 * widths[0], layers_per_block, cross_attention_dim, num_attention_heads, norm_num_groups, dropout, dtype)
     return UNet(in_channels, out_channels, widths, attended, shape)
 
