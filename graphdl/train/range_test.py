@@ -40,13 +40,18 @@ class RangeTest:
 
     @property
     def suggestion(self) -> float:
-        """The rate at which the smoothed loss falls fastest over the rate's logarithm. NaN with fewer than three finite losses."""
-        smoothed = np.array([loss for loss in self.smoothed if math.isfinite(loss)])
-        if len(smoothed) < 3:
+        """The rate in the middle of the tenth of the steps over which the smoothed loss falls most, before it first rises by half.
+
+        NaN with fewer than three losses there.
+        """
+        smoothed = np.array(self.smoothed)
+        risen = ~(smoothed <= 1.5 * np.minimum.accumulate(smoothed))
+        before = smoothed[: int(risen.argmax())] if risen.any() else smoothed
+        if len(before) < 3:
             return math.nan
-        stop = min(int(smoothed.argmin()) + 2, len(smoothed))
-        slopes = np.gradient(smoothed[:stop], np.log(self.rates[:stop]))
-        return self.rates[int(slopes.argmin())]
+        reach = max(1, len(before) // 10)
+        falls = before[:-reach] - before[reach:]
+        return self.rates[int(falls.argmax()) + reach // 2]
 
     @property
     def table(self) -> Table:
