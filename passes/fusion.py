@@ -287,7 +287,7 @@ def _build(node: Node, group: Group | None, needed: list[Tensor], built: dict[Te
 
 def _remade(node: Node, operands: list[Tensor]) -> Node:
     with derived("fusion", (), (node,)):
-        return make_node(node.op, operands)
+        return make_node(node.op, operands, like=node)
 
 
 def _ordered(group: Group) -> list[Node]:

@@ -51,10 +51,10 @@ class VectorLoop:
             with f.loop(self.split, self.end) as loop, emitter.binding(self.axis, loop.index):
                 body()
             return
-        with f.loop(self.split, self.end, self.single) as loop:
-            mask = f.tail_mask(f.sub(self.end, loop.index), self.single)
-            with emitter.vector(self.axis, loop.index, self.single, mask):
-                body()
+        lanes = self.lanes if self.known is None else -(-(self.known % self.lanes) // self.single) * self.single
+        remaining = f.sub(self.end, self.split)
+        with f.when(f.compare("sgt", remaining, I64.const(0))), emitter.vector(self.axis, self.split, lanes, f.tail_mask(remaining, lanes)):
+            body()
 
 
 def vector_loop(kernel: KernelFunction, axis: Axis, begin: Value, end: Value, lanes: int, single: int, body: Callable[[], None]) -> None:
