@@ -29,8 +29,7 @@ def main() -> None:
     x, target = gd.placeholder("x", ("N", 2)), gd.placeholder("target", ("N", 1))
     hidden = gd.tanh(x @ weights["W1"] + weights["b1"])
     output = gd.sigmoid(hidden @ weights["W2"] + weights["b2"])
-    off = output - target
-    loss = gd.mean(off * off)
+    loss = gd.mean((output - target) ** 2)
 
     # Backward: the blame of every weight. Update: a step against it.
     blame = dict(zip(weights, gd.grad(loss, weights.values()), strict=True))
