@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -55,7 +56,7 @@ class Network:
         scores = net(x)
         loss = functional.cross_entropy(scores.reshape((-1, scores.shape[-1])), y.reshape((-1,)))
         step = gd.compile([loss], [x, y], updates=optim.Adam(lr=RATE).updates(loss, net.parameters()))
-        return lambda: step(inputs, classes)
+        return partial(step, inputs, classes)
 
     def _torch(self, s: Sizes, compiled: bool) -> Run:
         import torch

@@ -61,6 +61,7 @@ CASES: dict[str, tuple[Callable[[Any, Any], Any], ...]] = {
     "pad": (lambda m, x: m.pad(x, ((1, 2), (0, 0), (3, 1)), constant_values=4),),
     "pad edge": (lambda m, x: m.pad(x, 2, mode="edge"),),
     "pad reflect": (lambda m, x: m.pad(x, ((1, 2), (2, 1), (4, 0)), mode="reflect"),),
+    "pad wrap": (lambda m, x: m.pad(x, ((1, 2), (2, 1), (4, 0)), mode="wrap"),),
     "pad pair": (lambda m, x: m.pad(x, (1, 2)),),
     "concatenate": (lambda m, x: m.concatenate([x, x[:, :1], x], 1),),
     "stack": (lambda m, x: m.stack([x, x], -1),),
@@ -176,7 +177,7 @@ def test_widths_and_sections_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ShapeError, match="at least 4"):
         gd.pad(x, 3, mode="reflect")
     with pytest.raises(TypeRuleError, match="constant, edge, reflect"):
-        gd.pad(x, 1, mode="wrap")
+        gd.pad(x, 1, mode="symmetric")
     with pytest.raises(ShapeError, match="equal parts"):
         gd.split(x, 2, 0)
     with pytest.raises(ShapeError, match="pair for every axis"):

@@ -1,8 +1,13 @@
-"""Looking into graphs and programs: what they cost, where they break, how two of them differ."""
+"""Looking into graphs and programs: what they cost, where they break, how two of them differ, how far gradients reach."""
 
 from .comparison import Comparison, compare
 from .costs import Cost, cost
 from .flow import GradientFlow, gradient_flow
 from .linter import Finding, lint
+from .norms import GradientNorms, LayerNorms, gradient_norms
+from .through_time import gradient_through_time
 
-__all__ = ["Comparison", "Cost", "Finding", "GradientFlow", "compare", "cost", "gradient_flow", "lint"]
+__all__ = [
+    "Comparison", "Cost", "Finding", "GradientFlow", "GradientNorms", "LayerNorms", "compare", "cost", "gradient_flow", "gradient_norms",
+    "gradient_through_time", "lint",
+]  # fmt: skip

@@ -7,6 +7,7 @@ computed at the call. The same slot rule gives in-place results: a kernel that r
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -131,12 +132,12 @@ def plan(lives: Sequence[Interval]) -> Plan:
 
 def _best(free: list[int], sizes: list[Dim], needed: Dim) -> int:
     """The smallest free slot that is surely large enough, else one that may grow, else a new one."""
-    enough = [slot for slot in free if is_nonnegative(sizes[slot] - needed)]
-    smaller = [slot for slot in free if is_nonnegative(needed - sizes[slot])]
+    enough = [slot for slot in free if _covers(sizes[slot], needed)]
+    smaller = [slot for slot in free if _covers(needed, sizes[slot])]
     if enough:
         chosen = enough[0]
         for slot in enough[1:]:
-            if is_nonnegative(sizes[chosen] - sizes[slot]):
+            if _covers(sizes[chosen], sizes[slot]):
                 chosen = slot
     elif smaller:
         chosen = smaller[-1]
@@ -145,3 +146,9 @@ def _best(free: list[int], sizes: list[Dim], needed: Dim) -> int:
         return len(sizes) - 1
     free.remove(chosen)
     return chosen
+
+
+@functools.lru_cache(1 << 16)  # a thousand temporaries have a few dozen sizes, and every one is compared with all that are free
+def _covers(large: Dim, small: Dim) -> bool:
+    """Whether `large` is surely no less than `small`."""
+    return is_nonnegative(large - small)

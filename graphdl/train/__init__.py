@@ -5,6 +5,7 @@ from __future__ import annotations
 from .batches import Batches
 from .callbacks import Bar, Callback, EarlyStop, Lines
 from .history import History
+from .range_test import RangeTest
 from .trainer import Trainer
 
-__all__ = ["Bar", "Batches", "Callback", "EarlyStop", "History", "Lines", "Trainer"]
+__all__ = ["Bar", "Batches", "Callback", "EarlyStop", "History", "Lines", "RangeTest", "Trainer"]
