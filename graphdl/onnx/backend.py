@@ -110,7 +110,7 @@ def _gathered(info: onnx.ValueInfoProto, found: Mapping[str, Array]) -> Any:
 
 
 class Backend(base.Backend):  # type: ignore[misc]
-    """graphdl as an ONNX backend. Options of `prepare` are those of `gd.compile`; `mode` is "inference" unless told."""
+    """graphdl as an ONNX backend. Options of `prepare` are those of `gd.compile`."""
 
     @classmethod
     def is_compatible(cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any) -> bool:
@@ -126,7 +126,7 @@ class Backend(base.Backend):  # type: ignore[misc]
         """A model ready to run. Raises UnsupportedOpError that lists the ops that cannot be translated."""
         onnx.checker.check_model(model)
         check_supported(model)
-        return Prepared(model, {"mode": "inference", **kwargs})
+        return Prepared(model, kwargs)
 
     @classmethod
     def run_model(cls, model: onnx.ModelProto, inputs: Any, device: str = "CPU", **kwargs: Any) -> tuple[Any, ...]:
@@ -145,7 +145,7 @@ class Backend(base.Backend):  # type: ignore[misc]
         graph = onnx.helper.make_graph([node], "node", infos, outputs)
         proto = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid(node.domain, opset)])
         check_supported(proto)
-        return Prepared(proto, {"mode": "inference", **kwargs}).run(arrays)
+        return Prepared(proto, kwargs).run(arrays)
 
     @classmethod
     def supports_device(cls, device: str) -> bool:

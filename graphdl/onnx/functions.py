@@ -40,6 +40,8 @@ class Functions:
             body.ParseFromString(raw)
         except DecodeError:
             raise FormatError("ONNX's own definition of the op does not fit the node") from None
+        given = {one.name for one in body.attribute_proto}
+        body.attribute_proto.extend(one.default_value for one in schema.attributes.values() if one.default_value.name and one.name not in given)
         return body
 
     def unknown(self, nodes: Iterable[onnx.NodeProto], opsets: dict[str, int], depth: int = 0) -> Iterable[str]:

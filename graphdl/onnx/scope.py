@@ -55,7 +55,7 @@ class Scope:
     opsets: Mapping[str, int]
     outer: Scope | None = None
     names: dict[str, Value] = field(default_factory=dict)
-    references: Mapping[str, Any] = field(default_factory=dict)  # what a function's nodes refer to of its caller's attributes
+    references: Mapping[str, onnx.AttributeProto] = field(default_factory=dict)  # what a function's nodes refer to of its caller's attributes
     depth: int = 0
     is_builtin: bool = False  # the nodes are ONNX's own definition of an op, so that their arrays are no weights
 
@@ -108,8 +108,8 @@ class Scope:
         where = f"{proto.op_type} (opset {opset}{f' of {domain}' if domain else ''}) at node {name!r}"
         inputs = tuple(self.find(one) if one else None for one in proto.input)
         try:
-            attributes = {one.name: read_attribute(one, self) for one in proto.attribute if not one.ref_attr_name}
-            attributes |= {one.name: self.references[one.ref_attr_name] for one in proto.attribute if one.ref_attr_name in self.references}
+            proto = self._resolved(proto)
+            attributes = {one.name: read_attribute(one, self) for one in proto.attribute}
             bodies = {key: value for key, value in attributes.items() if isinstance(value, Body)}
             plain = {key: value for key, value in attributes.items() if not isinstance(value, Body)}
             call = Call(proto.op_type, domain, opset, name, inputs, tuple(proto.output), plain, self.library.values, partial(self.weight, name), bodies)
@@ -122,6 +122,20 @@ class Scope:
         except _MALFORMED as error:
             raise FormatError(_told(error, where, inputs, "the node is not as its op's definition has it: ")) from error
 
+    def _resolved(self, proto: onnx.NodeProto) -> onnx.NodeProto:
+        """The node with what it refers to of its function's attributes in their places."""
+        if not any(one.ref_attr_name for one in proto.attribute):
+            return proto
+        resolved = onnx.NodeProto()
+        resolved.CopyFrom(proto)
+        resolved.ClearField("attribute")
+        for one in proto.attribute:
+            given = self.references.get(one.ref_attr_name) if one.ref_attr_name else one
+            if given is not None:
+                resolved.attribute.add().CopyFrom(given)
+                resolved.attribute[-1].name = one.name
+        return resolved
+
     def _apply(self, proto: onnx.NodeProto, call: Call) -> Sequence[Value | None]:
         functions = self.library.functions
         key = call.domain, call.op
@@ -129,7 +143,7 @@ class Scope:
             return results(REGISTRY[key](call, *call.inputs))
         body = functions.body(proto, call.domain, call.opset, call.inputs)
         opsets = {**self.opsets, **{one.domain: one.version for one in body.opset_import}}
-        attributes = {one.name: read_attribute(one, self) for one in body.attribute_proto} | dict(call.attributes)
+        attributes = {one.name: one for one in (*body.attribute_proto, *proto.attribute)}
         scope = Scope(self.library, opsets, references=attributes, depth=self.depth + 1, is_builtin=not functions.has_local(call.domain, call.op))
         scope.names.update({name: call[k] for k, name in enumerate(body.input)})
         scope.run(body.node)

@@ -44,8 +44,12 @@ def _loop(call: Call, count: Tensor | None, going: Tensor | None, *state: Value)
         if limit is None and count is not None:
             call.needed(count, "the number of steps")
         if limit is not None and not any(isinstance(one, list) for one in state):
-            return _counted(body, limit, state)
-    if (len(call.outputs) > carried or any(isinstance(one, list) for one in state)) and isinstance(limit, int):
+            try:
+                return _counted(body, limit, state)
+            except (ValueNeededError, ShapeError, TypeRuleError):
+                if not isinstance(limit, int):
+                    raise  # else what changes from step to step in shape is declared step by step below
+    if (len(call.outputs) > carried or any(isinstance(one, list) for one in state) or _never_stops(call, body)) and isinstance(limit, int):
         return _unrolled(call, body, limit, going, state)
     if len(call.outputs) > carried:
         names = missing_inputs(count) if count is not None else ()

@@ -97,10 +97,10 @@ def _cuts(call: Call, x: Tensor, whole: list[Dim], strides: tuple[int, ...]) -> 
         pads = tuple(call.attribute("pads", (0,) * 2 * spatial))
         return list(zip(pads[:spatial], pads[spatial:], strict=True))
     totals = [a - b for a, b in zip(whole, wanted, strict=True)]
-    if any(isinstance(total, int) and total < 0 for total in totals):
-        totals = [maximum(total, 0) for total in totals]
-    less = [(total // 2, ceildiv(total, 2)) for total in totals]
-    return [(high, low) for low, high in less] if mode == "SAME_LOWER" else less
+    # What a wanted shape has beyond the whole convolution is filled up at the end.
+    cut = [maximum(total, 0) for total in totals]
+    low = [total // 2 if mode == "SAME_UPPER" else ceildiv(total, 2) for total in cut]
+    return [(first, total - first) for first, total in zip(low, totals, strict=True)]
 
 
 @translates("CausalConvWithState", domain="com.microsoft")

@@ -108,7 +108,7 @@ def _integer_power(x: Tensor, y: Tensor) -> Tensor:
     """x**y by squaring, one step for each bit that matters: higher ones leave only powers of -1, 0 and 1 in range."""
     result, square = ops.source.ones_like(x), x
     for bit in range(6):
-        is_set = ((y >> bit) & 1) != 0
+        is_set = (FUNCTIONS["right_shift"](y, bit) & 1) != 0
         result = result * ops.select.where(is_set, square, 1)
         square = square * square
     return result
@@ -150,9 +150,22 @@ def _clip(call: Call, x: Tensor, low: Tensor | None = None, high: Tensor | None 
 
 @translates("BitShift")
 def _bit_shift(call: Call, x: Tensor, y: Tensor) -> Tensor:
-    moved = FUNCTIONS["left_shift" if call.required("direction") == "LEFT" else "right_shift"](x, y)
-    width = np.dtype(x.dtype).itemsize * 8
-    return ops.select.where(y < width, moved, 0)
+    last = np.dtype(x.dtype).itemsize * 8 - 1
+    within = FUNCTIONS["minimum"](y, last)
+    if call.required("direction") == "LEFT":
+        return ops.select.where(y > last, 0, FUNCTIONS["left_shift"](x, within))
+    moved = FUNCTIONS["right_shift"](x, within)
+    return ops.select.where(y > last, 0, moved) if x.dtype.startswith("u") else moved
+
+
+@translates("BitCast")
+def _bit_cast(call: Call, x: Tensor) -> Tensor:
+    from ..elements import element_name
+
+    to = element_name(call.required("to"))
+    if x.dtype == "bool":
+        return FUNCTIONS["view"](x.astype("uint8"), to)  # type: ignore[no-any-return]
+    return FUNCTIONS["view"](x, "uint8") != 0 if to == "bool" else FUNCTIONS["view"](x, to)
 
 
 @translates("IsInf")

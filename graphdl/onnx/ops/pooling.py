@@ -108,5 +108,16 @@ def _max_unpool(call: Call, x: Tensor, indices: Tensor, shape: Tensor | None = N
     wanted = own if shape is None else tuple(call.sizes(shape, "the output's shape"))
     if len(wanted) != x.ndim:
         raise ShapeError(f"the output's shape {wanted} has not the rank of {x.type}")
-    flat = scatter_add(full((product(wanted),), 0, x.dtype), reshape(indices, (indices.size,)), reshape(x, (x.size,)), 0)
+    places = reshape(_moved(indices, own, wanted), (indices.size,))
+    flat = scatter_add(full((product(wanted),), 0, x.dtype), places, reshape(x, (x.size,)), 0)
     return reshape(flat, wanted)
+
+
+def _moved(indices: Tensor, own: tuple[Dim, ...], wanted: tuple[Dim, ...]) -> Tensor:
+    """Places in an array of the shape `own` as places in one of the shape `wanted`."""
+    flat, rest = full(indices.shape, 0, "int64"), indices
+    for k in range(len(own)):
+        inner = full((), product(own[k + 1 :]), "int64")
+        flat = flat * full((), wanted[k], "int64") + rest // inner
+        rest = rest % inner
+    return flat

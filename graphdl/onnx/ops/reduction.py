@@ -52,6 +52,8 @@ def _of_nothing(x: Tensor, axis: tuple[int, ...], keepdims: bool, lowest: bool) 
     shape: list[Dim] = [1 if k in axis else size for k, size in enumerate(x.shape) if keepdims or k not in axis]
     if is_floating(x.dtype):
         return full(shape, -float("inf") if lowest else float("inf"), x.dtype)
+    if x.dtype == "bool":
+        return full(shape, not lowest, "bool")
     limits = np.iinfo(numpy_dtype(x.dtype))
     return full(shape, int(limits.min if lowest else limits.max), x.dtype)
 
