@@ -64,8 +64,9 @@ class Prepared(base.BackendRep):  # type: ignore[misc]
                 return self._made(given)
             except ValueNeededError as error:
                 needed = [name for name in error.names if name in given and name not in self._fixed]
-                if not needed:
+                if not needed and self._by_shape:
                     raise
+                self._by_shape = self._by_shape or not needed
                 self._fixed = (*self._fixed, *needed)
             except GraphdlError:
                 if self._by_shape:
@@ -78,25 +79,13 @@ class Prepared(base.BackendRep):  # type: ignore[misc]
         shapes = tuple(given[name].shape for name in self._names if name in given) if self._by_shape else None
         key = _Key(digests, shapes)
         if key not in self._programs:
-            model = load(self._with_shapes(given) if self._by_shape else self._proto, constants=fixed)
+            known = {name: given[name].shape for name in self._names if name in given and name not in fixed} if self._by_shape else None
+            model = load(self._proto, constants=fixed, shapes=known)
             program = compile(list(model.outputs), inputs=list(model.inputs), **self._options)
             if len(self._programs) >= KEPT:
                 self._programs.pop(next(iter(self._programs)))
             self._programs[key] = model, program
         return self._programs[key]
-
-    def _with_shapes(self, given: Mapping[str, Array]) -> onnx.ModelProto:
-        """The model with the shapes of these inputs declared."""
-        proto = onnx.ModelProto()
-        proto.CopyFrom(self._proto)
-        for info in proto.graph.input:
-            if info.name in given:
-                shape = info.type.tensor_type.shape
-                shape.ClearField("dim")
-                shape.SetInParent()
-                for size in given[info.name].shape:
-                    shape.dim.add().dim_value = size
-        return proto
 
     def _outputs(self, found: Mapping[str, Array]) -> tuple[Any, ...]:
         return tuple(_gathered(info, found) for info in self._proto.graph.output)

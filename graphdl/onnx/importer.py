@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 
-from ..errors import FormatError, TypeRuleError, UnsupportedOpError
+from ..errors import FormatError, ShapeError, TypeRuleError, UnsupportedOpError
 from ..ir import Tensor
 from ..ops.source import constant, placeholder
 from ..sizes import Dim, symbol
@@ -26,12 +26,13 @@ from .scope import Library, Scope
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto
 
 
-def load(source: Source, constants: Mapping[str, Any] | None = None) -> Model:
+def load(source: Source, constants: Mapping[str, Any] | None = None, shapes: Mapping[str, Sequence[int | str]] | None = None) -> Model:
     """A model from a file's path, its bytes or a ModelProto, as graph.
 
     Inputs become placeholders of the declared dtype and shape; named sizes stay symbolic, and equal names are equal sizes.
     Floating initializers and Constant nodes of at least one axis become parameters. `constants` gives some inputs values
-    for good, so that sizes and branches which follow from them are decided now.
+    for good, so that sizes and branches which follow from them are decided now; `shapes` declares the shapes of some inputs anew,
+    by numbers and names, for branches that follow from sizes and where the file declares none.
 
     Raises FormatError for a damaged file and for nodes that break their op's definition, UnsupportedOpError that lists the
     ops that graphdl cannot translate, before anything is made, ValueNeededError where a size follows from an input's values,
@@ -40,7 +41,7 @@ def load(source: Source, constants: Mapping[str, Any] | None = None) -> Model:
     proto, folder = _read(source)
     opsets, functions = check_supported(proto)
     scope = Scope(Library(opsets, functions, folder), opsets)
-    inputs = _enter_inputs(proto.graph, scope, dict(constants or {}))
+    inputs = _enter_inputs(proto.graph, scope, dict(constants or {}), dict(shapes or {}))
     scope.enter_weights(proto.graph)
     scope.run(proto.graph.node)
     outputs = [(one.name, scope.find(one.name)) for one in proto.graph.output]
@@ -75,7 +76,7 @@ def _read(source: Source) -> tuple[onnx.ModelProto, Path | None]:
     return proto, folder
 
 
-def _enter_inputs(graph: onnx.GraphProto, scope: Scope, constants: dict[str, Any]) -> list[Tensor]:
+def _enter_inputs(graph: onnx.GraphProto, scope: Scope, constants: dict[str, Any], shapes: dict[str, Sequence[int | str]]) -> list[Tensor]:
     weights = {proto.name for proto in graph.initializer}
     symbols = Symbols()
     found: list[Tensor] = []
@@ -85,11 +86,11 @@ def _enter_inputs(graph: onnx.GraphProto, scope: Scope, constants: dict[str, Any
         if info.name in constants:
             scope.names[info.name] = _constant(info, constants.pop(info.name))
             continue
-        dtype, shape = input_type(info, symbols)
+        dtype, shape = input_type(info, symbols, shapes.pop(info.name, None))
         scope.names[info.name] = placeholder(info.name, shape, dtype)
         found.append(scope.names[info.name])
-    if constants:
-        raise TypeRuleError(f"constants: the model has no input named {', '.join(map(repr, constants))}")
+    if unknown := [*constants, *(name for name in shapes if name not in scope.names)]:
+        raise TypeRuleError(f"constants or shapes: the model has no input named {', '.join(map(repr, unknown))}")
     return found
 
 
@@ -122,20 +123,25 @@ def _numbered(base: str) -> Iterable[str]:
     yield from (f"{base}_{k}" for k in range(1, 1 << 20))
 
 
-def input_type(info: onnx.ValueInfoProto, symbols: Symbols) -> tuple[str, list[Dim]]:
-    """The dtype and shape of a declared input. Raises FormatError if they are not those of a tensor of known rank."""
+def input_type(info: onnx.ValueInfoProto, symbols: Symbols, given: Sequence[int | str] | None) -> tuple[str, list[Dim]]:
+    """The dtype of an input, and its shape as declared or `given`. Raises FormatError if they are not those of a tensor of known rank."""
     kind = info.type.WhichOneof("value")
     if kind != "tensor_type":
         raise FormatError(f"the input {info.name!r} is no tensor ({kind}): such inputs are not supported")
     type = info.type.tensor_type
+    if given is not None:
+        if type.HasField("shape") and len(type.shape.dim) != len(given):
+            raise ShapeError(f"shapes: the input {info.name!r} has {len(type.shape.dim)} axes, {len(given)} are given")
+        return element_name(type.elem_type), [symbols.size(size) if isinstance(size, str) else int(size) for size in given]
     if not type.HasField("shape"):
-        raise FormatError(f"the input {info.name!r} has no declared rank: give it a shape in the file")
+        raise FormatError(f"the input {info.name!r} has no declared rank: give shapes={{name: shape}}")
     shape: list[Dim] = []
     for axis, size in enumerate(type.shape.dim):
         if size.HasField("dim_value") and size.dim_value >= 0:
             shape.append(size.dim_value)
         else:
-            shape.append(symbols.size(size.dim_param or f"{info.name}_{axis}"))
+            named = any(letter.isalnum() for letter in size.dim_param)  # some exporters write "?" for whatever they do not know
+            shape.append(symbols.size(size.dim_param if named else f"{info.name}_{axis}"))
     return element_name(type.elem_type), shape
 
 

@@ -176,7 +176,7 @@ def _bounds(size: Dim, start: Dim, end: Dim, step: int) -> tuple[Dim, Dim]:
     return (0 if count == 0 else first), count
 
 
-_FAR = 1 << 30  # what is at least as far as this stands for the end of an axis
+_FAR = 10**9  # what is at least as far as this stands for the end of an axis
 
 
 def _inside(at: Dim, size: Dim, low: Dim, high: Dim) -> Dim:
