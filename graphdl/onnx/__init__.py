@@ -5,7 +5,8 @@ Needs the package onnx: install graphdl[onnx]. What is covered is listed in docs
 
 from __future__ import annotations
 
+from .exporter import save
 from .importer import load
 from .model import Model
 
-__all__ = ["Model", "load"]
+__all__ = ["Model", "load", "save"]
