@@ -56,7 +56,7 @@ def encode(graph: Graph | Model | Tensor | Sequence[Tensor], output_names: Seque
         writer.graph("graphdl", inputs, outputs), opset_imports=[helper.make_opsetid("", OPSET)], producer_name="graphdl", producer_version=__version__
     )
     proto.ir_version = IR_VERSION
-    onnx.checker.check_model(proto)
+    onnx.checker.check_model(proto, full_check=True)
     return proto
 
 

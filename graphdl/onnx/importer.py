@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from ..errors import FormatError, ShapeError, TypeRuleError, UnsupportedOpError
 from ..ir import Tensor
@@ -22,6 +22,8 @@ from .functions import Functions
 from .model import Model
 from .registry import load_translators
 from .scope import Library, Scope
+
+NEWEST = 1 << 20  # above all opset versions
 
 Source = str | os.PathLike[str] | bytes | onnx.ModelProto
 
@@ -71,9 +73,24 @@ def _read(source: Source) -> tuple[onnx.ModelProto, Path | None]:
         proto.ParseFromString(data)
     except DecodeError as error:
         raise FormatError(f"{'the bytes are' if folder is None else f'{source!s} is'} no ONNX model: {error}") from None
-    if not proto.opset_import or not proto.graph.output:
+    if not proto.opset_import or not proto.graph.output or not all(0 < one.version < NEWEST for one in proto.opset_import):
         raise FormatError("this is no ONNX model: it names no opset or no output")
+    check_text(proto)
     return proto, folder
+
+
+def check_text(message: Message, depth: int = 0) -> None:
+    """Raise FormatError for text that is no UTF-8 and for messages nested too deep."""
+    if depth > 200:
+        raise FormatError("the messages of the file are nested more than 200 deep")
+    for field, value in message.ListFields():
+        if field.type not in (field.TYPE_MESSAGE, field.TYPE_STRING):
+            continue
+        for one in (value,) if isinstance(value, (str, bytes, Message)) else value:
+            if isinstance(one, bytes):  # what the parser gives for text that it cannot read
+                raise FormatError(f"the {field.name} {one[:40]!r} is no text")
+            if isinstance(one, Message):
+                check_text(one, depth + 1)
 
 
 def _enter_inputs(graph: onnx.GraphProto, scope: Scope, constants: dict[str, Any], shapes: dict[str, Sequence[int | str]]) -> list[Tensor]:

@@ -103,17 +103,6 @@ def _cuts(call: Call, x: Tensor, whole: list[Dim], strides: tuple[int, ...]) -> 
     return [(first, total - first) for first, total in zip(low, totals, strict=True)]
 
 
-@translates("CausalConvWithState", domain="com.microsoft")
-def _causal_conv(call: Call, x: Tensor, w: Tensor, bias: Tensor | None = None, past: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    size = w.shape[-1] - 1
-    if not isinstance(size, int):
-        raise ShapeError("the kernel has a symbolic size")
-    before = FUNCTIONS["zeros"]((*x.shape[:2], size), x.dtype) if past is None else past
-    long = FUNCTIONS["concatenate"]([before, x], -1)
-    found = with_bias(convolution(long, w, 1, 0, 1, 1, x.shape[1]), bias)
-    return found, slice_axis(long, 2, long.shape[2] - size, size)
-
-
 @translates("Col2Im")
 def _col2im(call: Call, x: Tensor, image: Tensor, block: Tensor) -> Tensor:
     """Columns added up at the places of the image that they were taken from: a transposed convolution with one-hot weights."""
@@ -141,5 +130,3 @@ def _col2im(call: Call, x: Tensor, image: Tensor, block: Tensor) -> Tensor:
     found = convolution(data, flipped(weights, 1), 1, borders, dilations, strides, 1)
     return reshape(found, (x.shape[0], channels, *sizes))
 
-
-__all__ = ["broadcast_to", "convolved", "scaled", "with_bias"]

@@ -7,6 +7,7 @@ import numpy as np
 from ...errors import UnsupportedOpError
 from ...ir import Node
 from ...sizes import Dim
+from ...types import is_floating
 from ..elements import element_number
 from ..writer import Writer, writes
 from .structure import spread_apart
@@ -84,6 +85,8 @@ def _bordered(writer: Writer, node: Node) -> tuple[str, list[Dim]]:
 @writes("convolution")
 def _convolution(writer: Writer, node: Node) -> str:
     op, w = node.op, node.operands[1]
+    if not is_floating(w.dtype):
+        raise UnsupportedOpError(f"{node.told} cannot be written as ONNX nodes: Conv takes floating data, not {w.dtype}")
     name, pads = _bordered(writer, node)
     options = {"strides": list(op.strides), "dilations": list(op.dilation), "group": op.groups, "pads": pads}
     return writer.emit("Conv", name, writer.name(w), **options)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 from ...errors import UnsupportedOpError
 from ...ir import Node, Tensor
 from ...ir.node import REGISTRY
@@ -12,7 +14,7 @@ from ...kernel.expression import Const, Expr, Scalar, Variable, walk
 from ...ops.elementwise import Elementwise
 from ...ops.shape import BroadcastTo
 from ...ops.source import Full
-from ...types import is_floating
+from ...types import is_floating, is_integer, numpy_dtype
 from ..elements import element_number
 from ..writer import RULES, Writer
 
@@ -84,7 +86,18 @@ def _function(writer: Writer, node: Node, x: Scalar, names: Names) -> str:
 
 
 def _cast(writer: Writer, dtype: str, to: str, x: str) -> str:
-    return writer.emit("Cast", x, to=element_number(to))
+    """Cast; of floats to integers as graphdl has it where ONNX leaves it open: NaN gives 0, and beyond the range it saturates."""
+    found = writer.emit("Cast", x, to=element_number(to))
+    if not (is_floating(dtype) and is_integer(to)):
+        return found
+    limits = np.iinfo(numpy_dtype(to))
+    wide = x if dtype in ("float32", "float64") else writer.emit("Cast", x, to=element_number("float32"))
+    exact = dtype if dtype in ("float32", "float64") else "float32"
+    found = writer.emit("Where", writer.emit("IsNaN", wide), writer.constant(0, to), found)
+    above = writer.emit("GreaterOrEqual", wide, writer.constant(float(limits.max), exact))
+    below = writer.emit("LessOrEqual", wide, writer.constant(float(limits.min), exact))
+    found = writer.emit("Where", above, writer.constant(limits.max, to), found)
+    return writer.emit("Where", below, writer.constant(limits.min, to), found)
 
 
 def _floor_divide(writer: Writer, dtype: str, x: str, y: str) -> str:

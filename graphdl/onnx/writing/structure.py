@@ -49,7 +49,12 @@ def _reshape(writer: Writer, node: Node) -> str:
 
 @writes("transpose")
 def _transpose(writer: Writer, node: Node) -> str:
-    return writer.emit("Transpose", writer.name(node.operands[0]), perm=list(node.op.axes))
+    return permuted(writer, writer.name(node.operands[0]), list(node.op.axes))
+
+
+def permuted(writer: Writer, name: str, order: list[int]) -> str:
+    """A tensor with its axes in another order."""
+    return name if order == sorted(order) else writer.emit("Transpose", name, perm=order)
 
 
 @writes("slice")
@@ -72,6 +77,8 @@ def _end(start: Dim, size: Dim, step: int) -> Dim:
 @writes("pad")
 def _pad(writer: Writer, node: Node) -> str:
     x, op = node.operands[0], node.op
+    if not x.shape:
+        return writer.emit("Identity", writer.name(x))
     if x.dtype == "bool":
         wide = writer.emit("Cast", writer.name(x), to=element_number("int32"))
         found = writer.emit("Pad", wide, writer.vector([*op.low, *op.high]), writer.constant(int(op.value), "int32"))
@@ -84,6 +91,8 @@ def _place(writer: Writer, node: Node) -> str:
     """Zeros with the operand's elements at every step: first apart from each other, then from the borders."""
     x, op = node.operands[0], node.op
     name, sizes = writer.name(x), list(x.shape)
+    if not sizes:
+        return writer.emit("Identity", name)
     back = [k for k, step in enumerate(op.steps) if step < 0]
     if back:
         ends = writer.constant([LOWEST] * len(back), "int64")
@@ -146,10 +155,10 @@ def _scatter_add(writer: Writer, node: Node) -> str:
     order = [axis, *(k for k in range(x.ndim) if k != axis)]
     behind = range(axis, axis + indices.ndim)
     moved = [*behind, *(k for k in range(updates.ndim) if k not in behind)]
-    at = writer.emit("Unsqueeze", _plain(writer, writer.name(indices), indices.dtype), writer.constant([-1], "int64"))
-    base = writer.emit("Transpose", writer.name(x), perm=order)
-    found = writer.emit("ScatterND", base, at, writer.emit("Transpose", writer.name(updates), perm=moved), reduction="add")
-    return writer.emit("Transpose", found, perm=[int(k) for k in np.argsort(order)])
+    wide = writer.emit("Cast", writer.name(indices), to=element_number("int64"))
+    at = writer.emit("Unsqueeze", wide, writer.constant([-1], "int64"))
+    base, given = permuted(writer, writer.name(x), order), permuted(writer, writer.name(updates), moved)
+    return permuted(writer, writer.emit("ScatterND", base, at, given, reduction="add"), [int(k) for k in np.argsort(order)])
 
 
 @writes("custom_gradient", "recompute")
