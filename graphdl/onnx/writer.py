@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 
 from ..errors import UnsupportedOpError
 from ..ir import Graph, Node, Tensor
+from ..ir.graph import topological_order
 from ..ops.elementwise import describe
 from ..sizes import Dim, Size, SymbolAtom, terms_of
 from ..sizes.division import Combined
@@ -149,12 +150,25 @@ class Writer:
     def write(self, graph: Graph) -> None:
         """Write all nodes of a graph whose inputs have names."""
         for node in graph.nodes:
-            if node.outputs[0] in self.names:
-                continue
-            if node.op.name not in RULES:
-                raise UnsupportedOpError(f"{node.told} cannot be written as ONNX nodes: {describe(node.output)}")
-            found = RULES[node.op.name](self, node)
-            self.names.update(zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=True))
+            if node.outputs[0] not in self.names:
+                self._write_node(node)
+
+    def _write_node(self, node: Node) -> None:
+        if node.op.name not in RULES:
+            raise UnsupportedOpError(f"{node.told} cannot be written as ONNX nodes: {describe(node.output)}")
+        found = RULES[node.op.name](self, node)
+        self.names.update(zip(node.outputs, found if isinstance(found, tuple) else (found,), strict=True))
+
+    def written(self, tensor: Tensor) -> str:
+        """The name of a tensor that is computed from written ones by other ops."""
+        for node in topological_order([tensor]):
+            if not all(one in self.names for one in node.outputs) and not self.is_outside(node):
+                self._write_node(node)
+        return self.name(tensor)
+
+    def is_outside(self, node: Node) -> bool:
+        """Whether an outer graph has the node's results."""
+        return self.outer is not None and (node.outputs[0] in self.outer.names or self.outer.is_outside(node))
 
     def graph(self, name: str, inputs: Sequence[onnx.ValueInfoProto], outputs: Sequence[onnx.ValueInfoProto]) -> onnx.GraphProto:
         """What was written, as a graph; the outermost one holds the initializers."""

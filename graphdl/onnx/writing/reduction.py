@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ...errors import UnsupportedOpError
-from ...ir import Node
+from ...control.scan import scan
+from ...ir import Node, Tensor
+from ...ops.shape import swapaxes
+from ...ops.source import full
 from ...sizes import Dim
 from ...types import is_floating
 from ..elements import element_number
@@ -114,3 +117,17 @@ def _max_pool(writer: Writer, node: Node) -> str:
         lowest = writer.constant(float("-inf"), x.dtype)
         name, pads = writer.emit("Pad", name, writer.vector([0, 0, *op.low, 0, 0, *op.high]), lowest), [0] * len(pads)
     return writer.emit("MaxPool", name, kernel_shape=list(op.kernel), strides=list(op.strides), dilations=list(op.dilation), pads=pads)
+
+
+@writes("cumprod")
+def _cumprod(writer: Writer, node: Node) -> str:
+    """A scan, as opset 18 has running sums only."""
+    op, (x,) = node.op, node.operands
+    steps = swapaxes(x, 0, op.axis)
+    one = full(steps.shape[1:], 1, x.dtype)
+
+    def step(product: Tensor, now: Tensor) -> tuple[Tensor, Tensor]:
+        return product * now, product if op.exclusive else product * now
+
+    _, found = scan(step, one, steps, reverse=op.reverse)
+    return writer.written(swapaxes(found, 0, op.axis))

@@ -27,6 +27,7 @@ _SAME = {
     "less_equal": "LessOrEqual", "greater": "Greater", "greater_equal": "GreaterOrEqual", "isnan": "IsNaN",
 }  # fmt: skip
 _BITS = {"bit_and": ("And", "BitwiseAnd"), "bit_or": ("Or", "BitwiseOr"), "bit_xor": ("Xor", "BitwiseXor"), "bit_not": ("Not", "BitwiseNot")}
+_ORDER = {"less", "less_equal", "greater", "greater_equal"}
 _WHOLE = {"relu": "Relu", "softsign": "Softsign", "mish": "Mish"}  # what ONNX has as it is
 
 
@@ -78,6 +79,8 @@ def _function(writer: Writer, node: Node, x: Scalar, names: Names) -> str:
         return writer.emit(_BITS[x.function][dtype != "bool"], *names)
     if x.function in ("maximum", "minimum") and dtype == "bool":
         return writer.emit("Or" if x.function == "maximum" else "And", *names)
+    if x.function in _ORDER and dtype == "bool":  # which ONNX does not order
+        names = tuple(writer.emit("Cast", name, to=element_number("int32")) for name in names)
     if x.function in _SAME:
         return writer.emit(_SAME[x.function], *names)
     if x.function not in _COMPOSED:
