@@ -49,15 +49,17 @@ def test_damaged_files(request: pytest.FixtureRequest) -> None:
     random, sources = Random(6), files()
     loaded = 0
     tracemalloc.start()
-    for _ in range(request.config.getoption("--fuzz-files")):
+    count = request.config.getoption("--fuzz-files")
+    assert isinstance(count, int)
+    for _ in range(count):
         data = damaged(random.choice(sources), random)
         start = time.perf_counter()
         tracemalloc.reset_peak()
         try:
             gd.onnx.load(data)
             loaded += 1
-        except GraphdlError as error:
-            assert str(error)
+        except GraphdlError:
+            pass
         assert time.perf_counter() - start < LONGEST
         assert tracemalloc.get_traced_memory()[1] < MEMORY
     tracemalloc.stop()

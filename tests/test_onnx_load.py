@@ -22,10 +22,10 @@ def info(name: str, *shape: int | str, kind: int = F) -> onnx.ValueInfoProto:
     return helper.make_tensor_value_info(name, kind, list(shape))
 
 
-def model(nodes: list[onnx.NodeProto], inputs: list[Any], outputs: list[Any], opset: int = 18, **weights: Array) -> onnx.ModelProto:
+def model(nodes: list[onnx.NodeProto], inputs: list[Any], outputs: list[Any], **weights: Array) -> onnx.ModelProto:
     tensors = [numpy_helper.from_array(array, name) for name, array in weights.items()]
     graph = helper.make_graph(nodes, "g", inputs, outputs, initializer=tensors)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
 
 
 def node(op: str, inputs: str, outputs: str, **attributes: Any) -> onnx.NodeProto:
@@ -47,9 +47,9 @@ def test_an_imported_model_learns() -> None:
     target = gd.placeholder("target", ("batch_size", 3))
     loss = gd.mean((y - target) ** 2.0)
     step = gd.compile(loss, inputs=[x, target], updates=gd.optim.SGD(lr=0.05).updates(loss, loaded.parameters()))
-    given = np.random.default_rng(1).normal(size=(8, 4)).astype("f"), np.ones((8, 3), "f")
+    given = np.random.default_rng(1).normal(size=(8, 4)).astype("f"), np.zeros((8, 3), "f")
     losses = [float(step(*given)) for _ in range(100)]
-    assert losses[-1] < 0.7 * losses[0]
+    assert losses[-1] < 0.5 * losses[0]
 
 
 def test_state_comes_and_goes_by_name(tmp_path: Path) -> None:
@@ -100,7 +100,9 @@ def test_loops_become_scan_and_while() -> None:
         [node("Add", "h x", "h2"), node("Identity", "going", "still"), node("Neg", "h2", "out")], "body",
         [info("k", kind=I), info("going", kind=B), info("h", 3)], [info("still", kind=B), info("h2", 3), info("out", 3)],
     )  # fmt: skip
-    proto = model([node("Loop", "count _ start", "last all", body=body)], [info("x", 3), info("start", 3)], [info("last", 3), info("all", 5, 3)], count=np.array(5))
+    proto = model(
+        [node("Loop", "count _ start", "last all", body=body)], [info("x", 3), info("start", 3)], [info("last", 3), info("all", 5, 3)], count=np.array(5)
+    )
     loaded = gd.onnx.load(proto)
     assert loaded.outputs[0].node.op.name == "scan"
     x, start = np.array([1, 2, 3], "f"), np.zeros(3, "f")
@@ -190,7 +192,9 @@ def test_foreign_files(tmp_path: Path) -> None:
 
 
 def test_half_weights_compute_in_half() -> None:
-    proto = model([node("Cast", "x", "h", to=TensorProto.FLOAT16), node("MatMul", "h w", "y")], [info("x", 2, 3)], [info("y", 2, 2)], w=np.eye(3, 2).astype("e"))
+    proto = model(
+        [node("Cast", "x", "h", to=TensorProto.FLOAT16), node("MatMul", "h w", "y")], [info("x", 2, 3)], [info("y", 2, 2)], w=np.eye(3, 2).astype("e")
+    )
     loaded = gd.onnx.load(proto)
     assert loaded.outputs[0].dtype == loaded.parameters()[0].dtype == "float16"
 

@@ -31,7 +31,7 @@ class _Key:
     shapes: tuple[tuple[int, ...], ...] | None
 
 
-class Prepared(base.BackendRep):  # type: ignore[misc]
+class Prepared(base.BackendRep):
     """A model that is ready to run. Programs are made at the first call that needs them."""
 
     def __init__(self, proto: onnx.ModelProto, options: Mapping[str, Any]) -> None:
@@ -98,7 +98,7 @@ def _gathered(info: onnx.ValueInfoProto, found: Mapping[str, Array]) -> Any:
     return [array for name, array in found.items() if name.startswith(prefix) and name[len(prefix) :].isdigit()]
 
 
-class Backend(base.Backend):  # type: ignore[misc]
+class Backend(base.Backend):
     """graphdl as an ONNX backend. Options of `prepare` are those of `gd.compile`."""
 
     @classmethod
@@ -139,7 +139,7 @@ class Backend(base.Backend):  # type: ignore[misc]
     @classmethod
     def supports_device(cls, device: str) -> bool:
         """Whether a device is supported: only the CPU."""
-        return device.split(":")[0] == "CPU"
+        return device.split(":", maxsplit=1)[0] == "CPU"
 
 
 is_compatible = Backend.is_compatible

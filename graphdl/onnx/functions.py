@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import onnx
 from google.protobuf.message import DecodeError
@@ -33,7 +34,7 @@ class Functions:
             return self._local[domain, proto.op_type]
         if not _is_function(domain, proto.op_type, opset):
             raise UnsupportedOpError("the op is not supported")
-        schema = onnx.defs.get_schema(proto.op_type, opset, domain)
+        schema = _schema(proto.op_type, opset, domain)
         raw = _plain(schema, opset) or _for_types(schema, proto, opset, inputs)
         body = onnx.FunctionProto()
         try:
@@ -72,16 +73,21 @@ def _canonical(domain: str) -> str:
 def _is_function(domain: str, op: str, opset: int) -> bool:
     if not onnx.defs.has(op, opset, domain):
         return False
-    schema = onnx.defs.get_schema(op, opset, domain)
+    schema = _schema(op, opset, domain)
     return bool(schema.has_function or schema.has_context_dependent_function)
 
 
-def _plain(schema: onnx.defs.OpSchema, opset: int) -> bytes:
+def _schema(op: str, opset: int, domain: str) -> Any:
+    """ONNX's definition; its annotations know less of it than it has."""
+    return onnx.defs.get_schema(op, opset, domain)
+
+
+def _plain(schema: Any, opset: int) -> bytes:
     fitting = [version for version in schema.function_opset_versions if version <= opset]
     return schema.get_function_with_opset_version(max(fitting)) if fitting else b""
 
 
-def _for_types(schema: onnx.defs.OpSchema, proto: onnx.NodeProto, opset: int, inputs: Sequence[Value | None]) -> bytes:
+def _for_types(schema: Any, proto: onnx.NodeProto, opset: int, inputs: Sequence[Value | None]) -> bytes:
     """The definition for operands of these types."""
     fitting = [version for version in schema.context_dependent_function_opset_versions if version <= opset]
     if not fitting:

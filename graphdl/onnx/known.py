@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 LARGEST = 1 << 24  # elements: what is larger is no size or option
 
 
-class Unknown(Exception):  # noqa: N818 (it is an answer, not an error)
+class Unknown(Exception):
     """A comparison of sizes that only a call decides."""
 
 
@@ -169,8 +169,8 @@ _ON_SIZES: dict[str, Callable[..., Any]] = {
     "abs": _each(_magnitude),
     "floor_divide": _each(_divide),
     "remainder": _each(lambda x, y: x - y * _divide(x, y)),
-    "maximum": _each(lambda x, y: maximum(x, y)),
-    "minimum": _each(lambda x, y: minimum(x, y)),
+    "maximum": _each(maximum),
+    "minimum": _each(minimum),
     "less": _each(_below),
     "greater": _each(lambda x, y: _below(y, x)),
     "less_equal": _each(lambda x, y: not _below(y, x)),

@@ -170,7 +170,9 @@ class Body:
         folder = self.scope.library.folder
         tensors = {one.name: one for one in self.proto.initializer}
         for node in self.proto.node:
-            tensors |= {node.output[0]: one.t for one in node.attribute if node.op_type == "Constant" and one.name == "value"}
+            for one in node.attribute:
+                if node.op_type == "Constant" and one.name == "value":
+                    tensors[node.output[0]] = one.t
         return {name: read_tensor(proto, folder) for name, proto in tensors.items()}
 
 

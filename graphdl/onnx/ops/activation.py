@@ -96,8 +96,7 @@ def _swish(call: Call, x: Tensor) -> Tensor:
 
 @translates("Softplus")
 def _softplus(call: Call, x: Tensor) -> Tensor:
-    result: Tensor = FUNCTIONS["softplus"](x)
-    return result
+    return FUNCTIONS["softplus"](x)
 
 
 @translates("Softsign")

@@ -230,4 +230,3 @@ def _split_to_sequence(call: Call, x: Tensor, sizes: Tensor | None = None) -> An
     if array is None and not call.attribute("keepdims", 1):
         parts = [reshape(one, (*one.shape[:axis], *one.shape[axis + 1 :])) for one in parts]
     return (parts,)
-

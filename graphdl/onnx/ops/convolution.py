@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ...errors import FormatError, ShapeError
+from ...errors import FormatError
 from ...ir import Tensor
 from ...ir.node import FUNCTIONS
 from ...ops.convolution import convolution, flipped
 from ...ops.matmul import matmul
-from ...ops.shape import broadcast_to, reshape, slice_axis, transpose
+from ...ops.shape import reshape, transpose
 from ...sizes import Dim, ceildiv, maximum
 from ..registry import Call, translates
 from .windows import Windows
@@ -42,8 +42,7 @@ def _fused_matmul(call: Call, x: Tensor, y: Tensor) -> Tensor:
 
 @translates("Einsum")
 def _einsum(call: Call, *x: Tensor) -> Tensor:
-    result: Tensor = FUNCTIONS["einsum"](call.required("equation"), *x)
-    return result
+    return FUNCTIONS["einsum"](call.required("equation"), *x)
 
 
 @translates("Conv")
@@ -58,8 +57,7 @@ def _fused_conv(call: Call, x: Tensor, w: Tensor, bias: Tensor | None = None, z:
     kind = call.attribute("activation", "")
     if kind not in ("", "Relu", "Sigmoid", "Tanh"):
         raise FormatError(f"the activation {kind!r} of a fused convolution is not supported")
-    result: Tensor = FUNCTIONS[kind.lower()](found) if kind else found
-    return result
+    return FUNCTIONS[kind.lower()](found) if kind else found
 
 
 def convolved(call: Call, x: Tensor, w: Tensor) -> Tensor:
@@ -111,9 +109,7 @@ def _col2im(call: Call, x: Tensor, image: Tensor, block: Tensor) -> Tensor:
     strides = tuple(call.attribute("strides", (1,) * spatial))
     dilations = tuple(call.attribute("dilations", (1,) * spatial))
     pads = tuple(call.attribute("pads", (0,) * 2 * spatial))
-    counts = [
-        (size + pads[k] + pads[k + spatial] - (t - 1) * dilations[k] - 1) // strides[k] + 1 for k, (size, t) in enumerate(zip(sizes, taps, strict=True))
-    ]
+    counts = [(size + pads[k] + pads[k + spatial] - (t - 1) * dilations[k] - 1) // strides[k] + 1 for k, (size, t) in enumerate(zip(sizes, taps, strict=True))]
     count = 1
     for t in taps:
         count *= t
@@ -129,4 +125,3 @@ def _col2im(call: Call, x: Tensor, image: Tensor, block: Tensor) -> Tensor:
         borders.append((reach - pads[k], reach - (whole - pads[k] - sizes[k])))
     found = convolution(data, flipped(weights, 1), 1, borders, dilations, strides, 1)
     return reshape(found, (x.shape[0], channels, *sizes))
-

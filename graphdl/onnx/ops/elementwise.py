@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from ... import ops
 from ...errors import FormatError
 from ...ir import Tensor
 from ...ir.node import FUNCTIONS
+from ...ops.select import where
+from ...ops.source import ones_like, zeros
 from ...types import is_floating, is_integer
+from ..elements import element_name
 from ..registry import Call, translates
 
 _UNARY = {
@@ -89,7 +91,7 @@ def _mod(call: Call, x: Tensor, y: Tensor) -> Tensor:
     if x.dtype.startswith("u"):
         return x % y
     rest = abs(x) % abs(y)
-    return ops.select.where(x < 0, -rest, rest)
+    return where(x < 0, -rest, rest)
 
 
 @translates("Pow")
@@ -106,10 +108,10 @@ def _pow(call: Call, x: Tensor, y: Tensor) -> Tensor:
 
 def _integer_power(x: Tensor, y: Tensor) -> Tensor:
     """x**y by squaring, one step for each bit that matters: higher ones leave only powers of -1, 0 and 1 in range."""
-    result, square = ops.source.ones_like(x), x
+    result, square = ones_like(x), x
     for bit in range(6):
         is_set = (FUNCTIONS["right_shift"](y, bit) & 1) != 0
-        result = result * ops.select.where(is_set, square, 1)
+        result = result * where(is_set, square, 1)
         square = square * square
     return result
 
@@ -136,7 +138,7 @@ def _mean(call: Call, *x: Tensor) -> Tensor:
 
 @translates("Where")
 def _where(call: Call, condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
-    return ops.select.where(condition, x, y)
+    return where(condition, x, y)
 
 
 @translates("Clip")
@@ -153,18 +155,16 @@ def _bit_shift(call: Call, x: Tensor, y: Tensor) -> Tensor:
     last = np.dtype(x.dtype).itemsize * 8 - 1
     within = FUNCTIONS["minimum"](y, last)
     if call.required("direction") == "LEFT":
-        return ops.select.where(y > last, 0, FUNCTIONS["left_shift"](x, within))
+        return where(y > last, 0, FUNCTIONS["left_shift"](x, within))
     moved = FUNCTIONS["right_shift"](x, within)
-    return ops.select.where(y > last, 0, moved) if x.dtype.startswith("u") else moved
+    return where(y > last, 0, moved) if x.dtype.startswith("u") else moved
 
 
 @translates("BitCast")
 def _bit_cast(call: Call, x: Tensor) -> Tensor:
-    from ..elements import element_name
-
     to = element_name(call.required("to"))
     if x.dtype == "bool":
-        return FUNCTIONS["view"](x.astype("uint8"), to)  # type: ignore[no-any-return]
+        return FUNCTIONS["view"](x.astype("uint8"), to)
     return FUNCTIONS["view"](x, "uint8") != 0 if to == "bool" else FUNCTIONS["view"](x, to)
 
 
@@ -173,14 +173,12 @@ def _is_inf(call: Call, x: Tensor) -> Tensor:
     positive = (x == math.inf) if call.attribute("detect_positive", 1) else None
     negative = (x == -math.inf) if call.attribute("detect_negative", 1) else None
     if positive is None or negative is None:
-        return ops.source.zeros(x.shape, "bool") if positive is negative else positive if positive is not None else negative  # type: ignore[return-value]
+        return zeros(x.shape, "bool") if positive is negative else positive if positive is not None else negative  # type: ignore[return-value]
     return positive | negative
 
 
 @translates("Cast")
 def _cast(call: Call, x: Tensor) -> Tensor:
-    from ..elements import element_name
-
     return converted(x, element_name(call.required("to")))
 
 

@@ -165,7 +165,7 @@ def _top_k(call: Call, x: Tensor, k: Tensor | None = None) -> tuple[Tensor, Tens
     rank = (before | ((other == mine) & earlier)).astype("int64").sum(axis=-1)
     chosen = expand_dims(rank, -2) == reshape(FUNCTIONS["arange"](count), (count, 1))
     indices = where(chosen, place, full((), 0, "int64")).sum(axis=-1)
-    back = list(range(axis)) + [x.ndim - 1] + list(range(axis, x.ndim - 1))
+    back = [*list(range(axis)), x.ndim - 1, *list(range(axis, x.ndim - 1))]
     values = take_along_axis(last, indices, -1)
     return transpose(values, back), transpose(indices, back)
 

@@ -110,8 +110,7 @@ def _mean_variance_normalization(call: Call, x: Tensor) -> Tensor:
 def _lp_normalization(call: Call, x: Tensor) -> Tensor:
     axis, p = normalize_axis(call.attribute("axis", -1), x.ndim), call.attribute("p", 2)
     norm = abs(x).sum(axis=axis, keepdims=True) if p == 1 else FUNCTIONS["sqrt"]((x * x).sum(axis=axis, keepdims=True))
-    result: Tensor = FUNCTIONS["where"](norm == 0, 0.0, x / FUNCTIONS["where"](norm == 0, 1.0, norm))
-    return result
+    return FUNCTIONS["where"](norm == 0, 0.0, x / FUNCTIONS["where"](norm == 0, 1.0, norm))
 
 
 @translates("LRN")

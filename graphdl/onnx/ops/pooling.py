@@ -42,8 +42,8 @@ def _places(taps: Tensor, given: Windows, x: Tensor, *, column_major: bool) -> T
     flat = full(taps.shape, 0, "int64")
     strides = _spatial_strides(x, reverse=column_major)
     for k in order:
-        inner = math.prod(int(one) for one in given.kernel[k + 1 :])  # type: ignore[arg-type]
-        tap = taps // inner % int(given.kernel[k])  # type: ignore[arg-type]
+        inner = math.prod(int(one) for one in given.kernel[k + 1 :])
+        tap = taps // inner % int(given.kernel[k])
         place = Iota(taps.shape, k + 2, "int64")() * given.strides[k] + tap * given.dilations[k] - full((), given.low[k], "int64")
         flat = flat + place * full((), strides[k], "int64")
     area = full((), product(x.shape[2:]), "int64")

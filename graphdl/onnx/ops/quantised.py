@@ -37,7 +37,7 @@ def quantised(x: Tensor, scale: Tensor, zero: Tensor | None, dtype: str) -> Tens
     limits = np.iinfo(numpy_dtype(dtype))
     found = FUNCTIONS["round"](x / scale)
     found = found if zero is None else found + zero.astype(found.dtype)
-    return FUNCTIONS["clip"](found, float(limits.min), float(limits.max)).astype(dtype)  # type: ignore[no-any-return]
+    return FUNCTIONS["clip"](found, float(limits.min), float(limits.max)).astype(dtype)
 
 
 @translates("QuantizeLinear")
@@ -110,9 +110,7 @@ def _qlinear_matmul(call: Call, x: Tensor, xs: Tensor, xz: Tensor, y: Tensor, ys
 
 
 @translates("QLinearConv")
-def _qlinear_conv(
-    call: Call, x: Tensor, xs: Tensor, xz: Tensor, w: Tensor, ws: Tensor, wz: Tensor, s: Tensor, z: Tensor, bias: Tensor | None = None
-) -> Tensor:
+def _qlinear_conv(call: Call, x: Tensor, xs: Tensor, xz: Tensor, w: Tensor, ws: Tensor, wz: Tensor, s: Tensor, z: Tensor, bias: Tensor | None = None) -> Tensor:
     product = with_bias(convolved(call, _less(x, _scalar(xz)), _less(w, _per_output(wz, w))), bias).astype("float32")
     scale = ws if ws.size == 1 else reshape(ws, (ws.shape[0], *[1] * (w.ndim - 2)))
     return quantised(product, reshape(s, ()) / (reshape(xs, ()) * (reshape(scale, ()) if ws.size == 1 else scale)), _scalar(z), z.dtype)
@@ -128,7 +126,7 @@ def _dynamic_quantize_matmul(call: Call, x: Tensor, y: Tensor, scale: Tensor, ze
 @translates("MatMulIntegerToFloat", domain="com.microsoft")
 def _matmul_integer_to_float(call: Call, x: Tensor, y: Tensor, xs: Tensor, ys: Tensor, *rest: Tensor | None) -> Tensor:
     xz, yz, bias = (*rest, None, None, None)[:3]
-    found = matmul(_less(x, _row_zero(xz)), _less(y, yz)).astype(xs.dtype) * (_row_zero(xs) * ys)  # type: ignore[operator]
+    found = matmul(_less(x, _row_zero(xz)), _less(y, yz)).astype(xs.dtype) * (_row_zero(xs) * ys)
     return found if bias is None else found + bias
 
 
@@ -156,5 +154,4 @@ def _unpacked(w: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
         return reshape(part, shape)
 
     floats = _less(w, spread(zero)).astype(scale.dtype) * spread(scale)
-    result: Tensor = FUNCTIONS["swapaxes"](floats, -1, -2)
-    return result
+    return FUNCTIONS["swapaxes"](floats, -1, -2)

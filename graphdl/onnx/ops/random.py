@@ -38,6 +38,4 @@ def _multinomial(call: Call, x: Tensor) -> Tensor:
     sums = CumSum(1)(softmax(x.astype("float32"), 1))
     draws = random.uniform((x.shape[0], call.attribute("sample_size", 1)))
     below = expand_dims(sums[:, :-1], 1) <= expand_dims(draws, 2)
-    result: Tensor = below.astype("int64").sum(axis=2).astype(element_name(call.attribute("dtype", 6)))
-    return result
-
+    return below.astype("int64").sum(axis=2).astype(element_name(call.attribute("dtype", 6)))

@@ -24,14 +24,14 @@ _GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 _USUAL = {"RNN": ("Tanh",), "GRU": ("Sigmoid", "Tanh"), "LSTM": ("Sigmoid", "Tanh", "Tanh")}
 # Activations by name, with the usual values of alpha and beta where they have them.
 _ACTIVATIONS: dict[str, tuple[Callable[..., Tensor], tuple[float, ...]]] = {
-    "tanh": (lambda x: FUNCTIONS["tanh"](x), ()),
+    "tanh": (FUNCTIONS["tanh"], ()),
     "sigmoid": (sigmoid, ()),
     "relu": (relu, ()),
     "softsign": (softsign, ()),
-    "softplus": (lambda x: FUNCTIONS["softplus"](x), ()),
-    "leakyrelu": (lambda x, a: leaky_relu(x, a), (0.01,)),
+    "softplus": (FUNCTIONS["softplus"], ()),
+    "leakyrelu": (leaky_relu, (0.01,)),
     "thresholdedrelu": (lambda x, a: where(x > a, x, 0.0), (1.0,)),
-    "elu": (lambda x, a: elu(x, a), (1.0,)),
+    "elu": (elu, (1.0,)),
     "affine": (lambda x, a, b: x * a + b, (1.0, 0.0)),
     "scaledtanh": (lambda x, a, b: FUNCTIONS["tanh"](x * b) * a, (1.0, 1.0)),
     "hardsigmoid": (lambda x, a, b: FUNCTIONS["clip"](x * a + b, 0.0, 1.0), (0.2, 0.5)),
@@ -119,7 +119,6 @@ def _run(call: Call, x: Tensor, weights: Weights, functions: Sequence[Activation
 
     last, ys = FUNCTIONS["scan"](step, state, projected if alive is None else (projected, alive), reverse=reverse)
     return ys, last
-
 
 
 def _clipped(function: Activation, limit: float | None) -> Activation:

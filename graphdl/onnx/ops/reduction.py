@@ -37,8 +37,7 @@ def _extremum(name: str, lowest: bool) -> Reduce:
             return _of_nothing(x, axis, keepdims, lowest)
         if x.dtype == "bool":
             return FUNCTIONS[name](x.astype("uint8"), axis=axis, keepdims=keepdims).astype("bool")
-        result: Tensor = FUNCTIONS[name](x, axis=axis, keepdims=keepdims)
-        return result
+        return FUNCTIONS[name](x, axis=axis, keepdims=keepdims)
 
     return reduce
 
@@ -59,37 +58,32 @@ def _of_nothing(x: Tensor, axis: tuple[int, ...], keepdims: bool, lowest: bool) 
 
 
 def _sum(x: Tensor, **over: Any) -> Tensor:
-    result: Tensor = FUNCTIONS["sum"](x, **over)
-    return result
+    return FUNCTIONS["sum"](x, **over)
 
 
 def _mean(x: Tensor, **over: Any) -> Tensor:
-    result: Tensor = FUNCTIONS["mean"](x if is_floating(x.dtype) else x.astype("float64"), **over).astype(x.dtype)
-    return result
+    return FUNCTIONS["mean"](x if is_floating(x.dtype) else x.astype("float64"), **over).astype(x.dtype)
 
 
 def _root(x: Tensor) -> Tensor:
-    result: Tensor = FUNCTIONS["sqrt"](x if is_floating(x.dtype) else x.astype("float64")).astype(x.dtype)
-    return result
+    return FUNCTIONS["sqrt"](x if is_floating(x.dtype) else x.astype("float64")).astype(x.dtype)
 
 
 def _log(x: Tensor) -> Tensor:
-    result: Tensor = FUNCTIONS["log"](x if is_floating(x.dtype) else x.astype("float64")).astype(x.dtype)
-    return result
+    return FUNCTIONS["log"](x if is_floating(x.dtype) else x.astype("float64")).astype(x.dtype)
 
 
 def _log_sum_exp(x: Tensor, axis: tuple[int, ...], keepdims: bool) -> Tensor:
     if product(x.shape[k] for k in axis) == 0:
         return _of_nothing(x, axis, keepdims, lowest=True)
     wide = x if is_floating(x.dtype) else x.astype("float64")
-    result: Tensor = (FUNCTIONS["logsumexp"](wide, axis=axis, keepdims=keepdims) if axis else wide).astype(x.dtype)
-    return result
+    return (FUNCTIONS["logsumexp"](wide, axis=axis, keepdims=keepdims) if axis else wide).astype(x.dtype)
 
 
-for _name, _reduce in {
+_REDUCTIONS: dict[str, Reduce] = {
     "ReduceSum": _sum,
     "ReduceMean": _mean,
-    "ReduceProd": lambda x, **over: FUNCTIONS["prod"](x, **over),
+    "ReduceProd": FUNCTIONS["prod"],
     "ReduceMax": _extremum("max", lowest=True),
     "ReduceMin": _extremum("min", lowest=False),
     "ReduceL1": lambda x, **over: _sum(abs(x), **over),
@@ -97,7 +91,8 @@ for _name, _reduce in {
     "ReduceSumSquare": lambda x, **over: _sum(x * x, **over),
     "ReduceLogSum": lambda x, **over: _log(_sum(x, **over)),
     "ReduceLogSumExp": _log_sum_exp,
-}.items():
+}
+for _name, _reduce in _REDUCTIONS.items():
     _entered(_name, _reduce)
 
 
@@ -108,8 +103,7 @@ def _arg(call: Call, x: Tensor) -> Tensor:
     axis = normalize_axis(call.attribute("axis", 0), x.ndim)
     keepdims = bool(call.attribute("keepdims", 1))
     if not call.attribute("select_last_index", 0):
-        result: Tensor = function(x, axis=axis, keepdims=keepdims)
-        return result
+        return function(x, axis=axis, keepdims=keepdims)
     last: Tensor = full((), x.shape[axis] - 1, "int64")
     return last - function(FUNCTIONS["flip"](x, axis), axis=axis, keepdims=keepdims)
 

@@ -52,7 +52,7 @@ class _Axis:
         """The scale, at most 1, as a number: how many taps smoothing takes depends on it. Raises ShapeError."""
         if self.scale is None and not (isinstance(self.new, int) and isinstance(self.old, int)):
             raise ShapeError("antialias needs sizes or scales that are numbers")
-        return min(1.0, self.scale if self.scale is not None else int(self.new) / int(self.old))  # type: ignore[arg-type]
+        return min(1.0, self.scale if self.scale is not None else int(self.new) / int(self.old))
 
 
 @translates("Resize")
@@ -97,9 +97,9 @@ def _fitted(call: Call, sizes: Sequence[Dim], wanted: Sequence[Dim]) -> list[tup
         return [(old, new, None) for old, new in zip(sizes, wanted, strict=True)]
     if not all(isinstance(size, int) for size in (*sizes, *wanted)):
         raise ShapeError("keep_aspect_ratio_policy needs sizes that are numbers")
-    each = [int(new) / int(old) for old, new in zip(sizes, wanted, strict=True)]  # type: ignore[arg-type]
+    each = [int(new) / int(old) for old, new in zip(sizes, wanted, strict=True)]
     scale = min(each) if policy == "not_larger" else max(each)
-    return [(old, int(scale * int(old) + 0.5), scale) for old in sizes]  # type: ignore[arg-type]
+    return [(old, int(scale * int(old) + 0.5), scale) for old in sizes]
 
 
 def scaled_size(size: Dim, scale: float) -> Dim:
@@ -150,8 +150,7 @@ def _resized(x: Tensor, axis: int, plan: _Axis, modes: _Modes) -> Tensor:
 
 def _saturated(x: Tensor, dtype: str) -> Tensor:
     limits = np.iinfo(numpy_dtype(dtype))
-    result: Tensor = FUNCTIONS["clip"](x, float(limits.min), float(limits.max)).astype(dtype)
-    return result
+    return FUNCTIONS["clip"](x, float(limits.min), float(limits.max)).astype(dtype)
 
 
 def _is_repetition(plan: _Axis, modes: _Modes) -> bool:
@@ -200,13 +199,12 @@ _PLACES: dict[str, Callable[[Tensor, _Axis], Tensor]] = {
 }  # fmt: skip
 _ROUNDINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "round_prefer_floor": lambda x: FUNCTIONS["ceil"](x - 0.5), "round_prefer_ceil": lambda x: FUNCTIONS["floor"](x + 0.5),
-    "floor": lambda x: FUNCTIONS["floor"](x), "ceil": lambda x: FUNCTIONS["ceil"](x),
+    "floor": FUNCTIONS["floor"], "ceil": FUNCTIONS["ceil"],
 }  # fmt: skip
 
 
 def _clamped(place: Tensor, size: Dim) -> Tensor:
-    result: Tensor = FUNCTIONS["clip"](place.astype("int64"), 0, full((), size - 1, "int64"))
-    return result
+    return FUNCTIONS["clip"](place.astype("int64"), 0, full((), size - 1, "int64"))
 
 
 def _along(x: Tensor, axis: int, rank: int) -> Tensor:

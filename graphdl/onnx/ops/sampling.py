@@ -42,8 +42,7 @@ def _grid_sample(call: Call, x: Tensor, grid: Tensor) -> Tensor:
 def _within(place: Place, size: Tensor, padding: str, *, corners: bool) -> Place:
     """A coordinate brought inside of the image, if the padding says so."""
     if padding == "border":
-        result: Place = FUNCTIONS["clip"](place, 0.0, size - 1)
-        return result
+        return FUNCTIONS["clip"](place, 0.0, size - 1)
     if padding == "zeros":
         return place
     low = 0.0 if corners else -0.5

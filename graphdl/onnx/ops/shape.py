@@ -149,8 +149,8 @@ def _slice(call: Call, x: Tensor, *inputs: Tensor | None) -> Tensor:
     # Attributes before opset 10, inputs since then; with negative steps since opset 10.
     listed = [_listed(call, k, name) for k, name in enumerate(("starts", "ends", "axes", "steps"), 1)]
     starts, ends = listed[0] or [], listed[1] or []
-    axes = [int(axis) for axis in listed[2]] if listed[2] is not None else list(range(len(starts)))  # type: ignore[arg-type]
-    steps = [int(step) for step in listed[3]] if listed[3] is not None else [1] * len(starts)  # type: ignore[arg-type]
+    axes = [int(axis) for axis in listed[2]] if listed[2] is not None else list(range(len(starts)))
+    steps = [int(step) for step in listed[3]] if listed[3] is not None else [1] * len(starts)
     begin: list[Dim] = [0] * x.ndim
     sizes, strides = list(x.shape), [1] * x.ndim
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
@@ -182,9 +182,7 @@ _FAR = 10**9  # what is at least as far as this stands for the end of an axis
 def _inside(at: Dim, size: Dim, low: Dim, high: Dim) -> Dim:
     if isinstance(at, int) and not isinstance(size, int) and abs(at) >= _FAR:
         return high if at > 0 else low
-    if isinstance(at, int) and at < 0:
-        at = at + size
-    elif not isinstance(at, int) and is_nonnegative(-at):
+    if (isinstance(at, int) and at < 0) or (not isinstance(at, int) and is_nonnegative(-at)):
         at = at + size
     return minimum(maximum(at, low), high)
 
@@ -196,8 +194,7 @@ def _tile(call: Call, x: Tensor, repeats: Tensor, axis: Tensor | None = None) ->
     if axis is not None:
         at = int(call.number(2, "the axis", 0))
         counts = [counts[0] if k == at else 1 for k in range(x.ndim)]
-    result: Tensor = FUNCTIONS["tile"](x, tuple(counts))
-    return result
+    return FUNCTIONS["tile"](x, tuple(counts))
 
 
 @translates("Pad")
@@ -299,8 +296,7 @@ def _trilu(call: Call, x: Tensor, k: Tensor | None = None) -> Tensor:
     columns = FUNCTIONS["arange"](x.shape[-1])
     kept = columns >= rows if call.attribute("upper", 1) else columns <= rows
     zero = full((), 0, x.dtype)
-    result: Tensor = FUNCTIONS["where"](kept, x, zero)
-    return result
+    return FUNCTIONS["where"](kept, x, zero)
 
 
 @translates("Optional", "OptionalGetElement")

@@ -46,7 +46,7 @@ def transformed(x: Tensor, axis: int, count: Dim, *, inverse: bool, onesided: bo
         found = [found[0] + matmul(imaginary, sine), found[1] + matmul(imaginary, cosine)]
     if inverse:
         found = [one / full((), count, WIDE) for one in found]
-    return FUNCTIONS["swapaxes"](stack(found, -1), axis, x.ndim - 2).astype(x.dtype)  # type: ignore[no-any-return]
+    return FUNCTIONS["swapaxes"](stack(found, -1), axis, x.ndim - 2).astype(x.dtype)
 
 
 def _real_inverse(x: Tensor, axis: int, count: Dim) -> Tensor:
@@ -59,7 +59,7 @@ def _real_inverse(x: Tensor, axis: int, count: Dim) -> Tensor:
     weight = FUNCTIONS["where"](is_single, 1.0, 2.0).astype(WIDE) / full((), count, WIDE)
     cosine, sine = (transpose(one) for one in _waves(count, bins))
     found = matmul(real * weight, cosine) - matmul(imaginary * weight, sine)
-    return FUNCTIONS["swapaxes"](expand_dims(found, -1), axis, x.ndim - 2).astype(x.dtype)  # type: ignore[no-any-return]
+    return FUNCTIONS["swapaxes"](expand_dims(found, -1), axis, x.ndim - 2).astype(x.dtype)
 
 
 def _fitted(x: Tensor, axis: int, count: Dim) -> Tensor:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...errors import UnsupportedOpError
 from ...control.scan import scan
+from ...errors import UnsupportedOpError
 from ...ir import Node, Tensor
 from ...ops.shape import swapaxes
 from ...ops.source import full
@@ -115,7 +115,8 @@ def _max_pool(writer: Writer, node: Node) -> str:
     reach = [(taps - 1) * d + 1 for taps, d in zip(op.kernel, op.dilation, strict=True)] * 2
     if not all(isinstance(width, int) and 0 <= width < most for width, most in zip(pads, reach, strict=True)):
         lowest = writer.constant(float("-inf"), x.dtype)
-        name, pads = writer.emit("Pad", name, writer.vector([0, 0, *op.low, 0, 0, *op.high]), lowest), [0] * len(pads)
+        name = writer.emit("Pad", name, writer.vector([0, 0, *op.low, 0, 0, *op.high]), lowest)
+        pads = [0 for _ in pads]
     return writer.emit("MaxPool", name, kernel_shape=list(op.kernel), strides=list(op.strides), dilations=list(op.dilation), pads=pads)
 
 

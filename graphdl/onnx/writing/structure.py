@@ -60,9 +60,7 @@ def permuted(writer: Writer, name: str, order: list[int]) -> str:
 @writes("slice")
 def _slice(writer: Writer, node: Node) -> str:
     op, x = node.op, node.operands[0]
-    axes = [
-        k for k, (start, size, step) in enumerate(zip(op.starts, op.sizes, op.steps, strict=True)) if (start, step) != (0, 1) or size != x.shape[k]
-    ]
+    axes = [k for k, (start, size, step) in enumerate(zip(op.starts, op.sizes, op.steps, strict=True)) if (start, step) != (0, 1) or size != x.shape[k]]
     ends = [_end(op.starts[k], op.sizes[k], op.steps[k]) for k in axes]
     bounds = (writer.vector([op.starts[k] for k in axes]), writer.vector(ends), writer.constant(axes, "int64"))
     return writer.emit("Slice", writer.name(x), *bounds, writer.constant([op.steps[k] for k in axes], "int64"))
@@ -164,4 +162,3 @@ def _scatter_add(writer: Writer, node: Node) -> str:
 @writes("custom_gradient", "recompute")
 def _identity(writer: Writer, node: Node) -> str:
     return writer.emit("Identity", writer.name(node.operands[0]))
-
