@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ...errors import ShapeError
+from ...errors import FormatError
 from ...ir import Tensor
 from ...ir.node import FUNCTIONS
 from ...op import normalize_axis
 from ...ops.matmul import matmul
 from ...ops.shape import expand_dims, reshape
-from ...sizes import Dim, ceildiv
+from ...sizes import Dim, ceildiv, product
 from ...types import is_floating, numpy_dtype
 from ..elements import element_name
 from ..registry import Call, translates
 from .convolution import convolved, with_bias
+from .recurrent import Product, directions, recurrent
 
 
 def _spread(call: Call, part: Tensor, x: Tensor) -> Tensor:
@@ -76,7 +78,18 @@ def dynamically_quantised(call: Call, x: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 @translates("MatMulInteger")
 def _matmul_integer(call: Call, x: Tensor, y: Tensor, x_zero: Tensor | None = None, y_zero: Tensor | None = None) -> Tensor:
-    return matmul(_less(x, _row_zero(x_zero)), _less(y, y_zero))
+    return _product(_less(x, _row_zero(x_zero)), _less(y, y_zero))
+
+
+def _product(x: Tensor, y: Tensor) -> Tensor:
+    """The int32 product of differences of 8-bit integers, by floats that hold every partial sum exactly."""
+    wide = _exact(x.shape[-1])
+    return matmul(x.astype(wide), y.astype(wide)).astype("int32")
+
+
+def _exact(terms: Dim) -> str:
+    """A floating dtype in which sums of so many products of numbers below 256 in magnitude have no rounding."""
+    return "float32" if isinstance(terms, int) and terms * 255 * 255 < 1 << 24 else "float64"
 
 
 def _row_zero(zero: Tensor | None) -> Tensor | None:
@@ -86,7 +99,14 @@ def _row_zero(zero: Tensor | None) -> Tensor | None:
 
 @translates("ConvInteger")
 def _conv_integer(call: Call, x: Tensor, w: Tensor, x_zero: Tensor | None = None, w_zero: Tensor | None = None) -> Tensor:
-    return convolved(call, _less(x, _scalar(x_zero)), _less(w, _per_output(w_zero, w)))
+    return _convolved(call, x, x_zero, w, w_zero)
+
+
+def _convolved(call: Call, x: Tensor, x_zero: Tensor | None, w: Tensor, w_zero: Tensor | None) -> Tensor:
+    """The int32 convolution of differences of 8-bit integers."""
+    wide = _exact(product(w.shape[1:]))
+    data, weights = _less(x, _scalar(x_zero)), _less(w, _per_output(w_zero, w))
+    return convolved(call, data.astype(wide), weights.astype(wide)).astype("int32")
 
 
 def _scalar(x: Tensor | None) -> Tensor | None:
@@ -102,56 +122,51 @@ def _per_output(x: Tensor | None, w: Tensor) -> Tensor | None:
 
 @translates("QLinearMatMul")
 def _qlinear_matmul(call: Call, x: Tensor, xs: Tensor, xz: Tensor, y: Tensor, ys: Tensor, yz: Tensor, s: Tensor, z: Tensor) -> Tensor:
-    product = matmul(_less(x, _row_zero(xz)), _less(y, yz)).astype("float32")
+    exact = _product(_less(x, _row_zero(xz)), _less(y, yz)).astype("float32")
     row = _row_zero(xs)
     assert row is not None
     wide = [one.astype("float32") for one in (row, ys, s)]
-    return quantised(product, wide[2] / (wide[0] * wide[1]), z, z.dtype)
+    return quantised(exact, wide[2] / (wide[0] * wide[1]), z, z.dtype)
 
 
 @translates("QLinearConv")
 def _qlinear_conv(call: Call, x: Tensor, xs: Tensor, xz: Tensor, w: Tensor, ws: Tensor, wz: Tensor, s: Tensor, z: Tensor, bias: Tensor | None = None) -> Tensor:
-    product = with_bias(convolved(call, _less(x, _scalar(xz)), _less(w, _per_output(wz, w))), bias).astype("float32")
+    exact = with_bias(_convolved(call, x, xz, w, wz), bias).astype("float32")
     scale = ws if ws.size == 1 else reshape(ws, (ws.shape[0], *[1] * (w.ndim - 2)))
-    return quantised(product, reshape(s, ()) / (reshape(xs, ()) * (reshape(scale, ()) if ws.size == 1 else scale)), _scalar(z), z.dtype)
+    return quantised(exact, reshape(s, ()) / (reshape(xs, ()) * (reshape(scale, ()) if ws.size == 1 else scale)), _scalar(z), z.dtype)
 
 
 @translates("DynamicQuantizeMatMul", domain="com.microsoft")
 def _dynamic_quantize_matmul(call: Call, x: Tensor, y: Tensor, scale: Tensor, zero: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
     small, step, point = dynamically_quantised(call, x)
-    found = matmul(_less(small, point), _less(y, zero)).astype("float32") * (step * scale)
+    found = _product(_less(small, point), _less(y, zero)).astype("float32") * (step * scale)
     return found if bias is None else found + bias
 
 
 @translates("MatMulIntegerToFloat", domain="com.microsoft")
 def _matmul_integer_to_float(call: Call, x: Tensor, y: Tensor, xs: Tensor, ys: Tensor, *rest: Tensor | None) -> Tensor:
     xz, yz, bias = (*rest, None, None, None)[:3]
-    found = matmul(_less(x, _row_zero(xz)), _less(y, yz)).astype(xs.dtype) * (_row_zero(xs) * ys)
+    found = _product(_less(x, _row_zero(xz)), _less(y, yz)).astype(xs.dtype) * (_row_zero(xs) * ys)
     return found if bias is None else found + bias
 
 
 @translates("DynamicQuantizeLSTM", domain="com.microsoft")
-def _dynamic_quantize_lstm(call: Call, *given: Any) -> Any:
-    """The LSTM of weights that are held as 8-bit integers, (directions, inputs, gates) with a scale for all or for each gate.
-
-    The inputs and states are not rounded here, as ONNX Runtime does: the result is nearer to the LSTM that was quantised.
-    """
-    from .recurrent import _recurrent
-
-    x, w, r, bias, lengths, h, c, peepholes, ws, wz, rs, rz = given
-    weights = [_unpacked(*one) for one in ((w, ws, wz), (r, rs, rz))]
-    as_lstm = type(call)("LSTM", "", 14, call.name, call.inputs, call.outputs, call.attributes, call.values, call.weight)
-    return _recurrent(as_lstm, x, *weights, bias, lengths, h, c, peepholes)
+def _dynamic_quantize_lstm(call: Call, x: Tensor, w: Tensor, r: Tensor, *rest: Tensor | None) -> Any:
+    """The LSTM of weights (directions, inputs, gates) of 8 bits with a scale for all or for each gate. As in ONNX Runtime the whole
+    input is quantised at once, and the state at every step."""
+    bias, lengths, h, c, peepholes, ws, wz, rs, rz = (*rest, *[None] * 9)[:9]
+    if ws is None or rs is None:
+        raise FormatError("the scales of the weights are missing")
+    products = [(_quantised_product(call, w, ws, wz, k), _quantised_product(call, r, rs, rz, k), None) for k in range(len(directions(call)))]
+    return recurrent(replace(call, op="LSTM"), x, products, bias, lengths, h, c, peepholes)
 
 
-def _unpacked(w: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
-    """Quantised weights (directions, inputs, gates) as floats (directions, gates, inputs)."""
+def _quantised_product(call: Call, w: Tensor, scale: Tensor, zero: Tensor | None, direction: int) -> Product:
+    """Products of floats, quantised when they come, with the weights of a direction."""
+    weights = _less(w[direction], None if zero is None else zero[direction])
 
-    def spread(part: Tensor) -> Tensor:
-        if part.ndim > 2:
-            raise ShapeError(f"the scale {part.type} of the weights {w.type} has more than two axes")
-        shape: list[Dim] = [part.shape[0], 1, part.shape[1] if part.ndim == 2 else 1]
-        return reshape(part, shape)
+    def times(x: Tensor) -> Tensor:
+        small, step, point = dynamically_quantised(call, x)
+        return _product(_less(small, point), weights).astype(x.dtype) * (step * scale[direction])
 
-    floats = _less(w, spread(zero)).astype(scale.dtype) * spread(scale)
-    return FUNCTIONS["swapaxes"](floats, -1, -2)
+    return times

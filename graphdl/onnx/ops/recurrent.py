@@ -19,6 +19,7 @@ from ..registry import Call, translates
 
 State = tuple[Tensor, ...]
 Activation = Callable[[Tensor], Tensor]
+Product = Callable[[Tensor], Tensor]
 
 _GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 _USUAL = {"RNN": ("Tanh",), "GRU": ("Sigmoid", "Tanh"), "LSTM": ("Sigmoid", "Tanh", "Tanh")}
@@ -40,10 +41,12 @@ _ACTIVATIONS: dict[str, tuple[Callable[..., Tensor], tuple[float, ...]]] = {
 
 @dataclass(frozen=True)
 class Weights:
-    """One direction's weights: w (gates, inputs), r (gates, hidden), the biases of both, and the peepholes."""
+    """One direction's weights: products with those of the input and of the state, (..., n) -> (..., gates), the weights of the state
+    (gates, hidden) themselves where they are floats, the biases of both, and the peepholes."""
 
-    w: Tensor
-    r: Tensor
+    of_input: Product
+    of_state: Product
+    r: Tensor | None
     input_bias: Tensor | None
     state_bias: Tensor | None
     peepholes: Sequence[Tensor] | None
@@ -51,6 +54,16 @@ class Weights:
 
 @translates("RNN", "GRU", "LSTM")
 def _recurrent(call: Call, x: Tensor, w: Tensor, r: Tensor, bias: Tensor | None = None, lengths: Tensor | None = None, *state: Tensor | None) -> Any:
+    products = [(_times(w[k]), _times(r[k]), r[k]) for k in range(len(directions(call)))]
+    return recurrent(call, x, products, bias, lengths, *state)
+
+
+def _times(w: Tensor) -> Product:
+    return lambda x: matmul(x, transpose(w))
+
+
+def recurrent(call: Call, x: Tensor, products: Sequence[Any], bias: Tensor | None, lengths: Tensor | None, *state: Tensor | None) -> Any:
+    """The results of a recurrent node, given the first three fields of every direction's `Weights`."""
     # `layout` since opset 14: 1 puts the batch first.
     initial, peepholes = list((*state, None, None)[:2]), (*state, None, None, None)[2]
     if call.op != "LSTM":
@@ -59,13 +72,14 @@ def _recurrent(call: Call, x: Tensor, w: Tensor, r: Tensor, bias: Tensor | None 
     if first:
         x = transpose(x, (1, 0, 2))
         initial = [None if one is None else transpose(one, (1, 0, 2)) for one in initial]
-    activations = _activations(call, _directions(call))
+    activations = _activations(call, directions(call))
+    hidden = call.required("hidden_size")
     runs = []
-    for k, reverse in enumerate(_directions(call)):
+    for k, reverse in enumerate(directions(call)):
         gates = [None if bias is None else part for part in (split(bias[k], 2) if bias is not None else (None, None))]
         peeps = None if peepholes is None else split(peepholes[k], 3)
-        weights = Weights(w[k], r[k], gates[0], gates[1], peeps)
-        starts = [full((x.shape[1], r.shape[-1]), 0, x.dtype) if one is None else one[k] for one in initial]
+        weights = Weights(*products[k], gates[0], gates[1], peeps)
+        starts = [full((x.shape[1], hidden), 0, x.dtype) if one is None else one[k] for one in initial]
         runs.append(_run(call, x, weights, activations[k], tuple(starts), lengths, reverse=reverse))
     every = stack([ys for ys, _ in runs], 1)
     ends = [stack([last[k] for _, last in runs], 0) for k in range(len(initial))]
@@ -74,7 +88,7 @@ def _recurrent(call: Call, x: Tensor, w: Tensor, r: Tensor, bias: Tensor | None 
     return (every, *ends)
 
 
-def _directions(call: Call) -> tuple[bool, ...]:
+def directions(call: Call) -> tuple[bool, ...]:
     """For every direction, whether it goes from the end."""
     found = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
     name = call.attribute("direction", "forward")
@@ -102,7 +116,7 @@ def _activations(call: Call, directions: Sequence[bool]) -> list[list[Activation
 
 def _run(call: Call, x: Tensor, weights: Weights, functions: Sequence[Activation], state: State, lengths: Tensor | None, *, reverse: bool) -> Any:
     """The hidden states (T, N, H) of one direction and its last state. Beyond a sequence's length the state stays and 0 is put out."""
-    projected = matmul(x, transpose(weights.w))
+    projected = weights.of_input(x)
     projected = projected if weights.input_bias is None else projected + weights.input_bias
     cell = _CELLS[call.op]
     limit = call.attribute("clip")
@@ -130,7 +144,7 @@ def _plus(x: Tensor, y: Tensor | None) -> Tensor:
 
 
 def _rnn(call: Call, gates: Tensor, weights: Weights, functions: Sequence[Activation], state: State) -> State:
-    return (functions[0](_plus(gates + matmul(state[0], transpose(weights.r)), weights.state_bias)),)
+    return (functions[0](_plus(gates + weights.of_state(state[0]), weights.state_bias)),)
 
 
 def _gru(call: Call, gates: Tensor, weights: Weights, functions: Sequence[Activation], state: State) -> State:
@@ -138,13 +152,14 @@ def _gru(call: Call, gates: Tensor, weights: Weights, functions: Sequence[Activa
     (h,) = state
     f, g = functions
     hidden = h.shape[-1]
-    whole = _plus(matmul(h, transpose(weights.r)), weights.state_bias)
+    whole = _plus(weights.of_state(h), weights.state_bias)
     z = f(gates[:, :hidden] + whole[:, :hidden])
     reset = f(gates[:, hidden : 2 * hidden] + whole[:, hidden : 2 * hidden])
     if call.attribute("linear_before_reset", 0):
         inner = reset * whole[:, 2 * hidden :]
     else:
         bias = None if weights.state_bias is None else weights.state_bias[2 * hidden :]
+        assert weights.r is not None
         inner = _plus(matmul(reset * h, transpose(weights.r[2 * hidden :])), bias)
     new = g(gates[:, 2 * hidden :] + inner)
     return ((1 - z) * new + z * h,)
@@ -154,7 +169,7 @@ def _lstm(call: Call, gates: Tensor, weights: Weights, functions: Sequence[Activ
     """Gates in the order i, o, f, c; peepholes in the order i, o, f."""
     h, c = state
     f, g, last = functions
-    total = _plus(gates + matmul(h, transpose(weights.r)), weights.state_bias)
+    total = _plus(gates + weights.of_state(h), weights.state_bias)
     i, o, forget, new = split(total, 4, -1)
     peeps = weights.peepholes
     i = f(i if peeps is None else i + peeps[0] * c)
