@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import itertools
 import json
 import random
 from pathlib import Path
@@ -35,9 +36,9 @@ def features(data: bytes, config: dict[str, Any]) -> Array:
 def printed_graph(generator: random.Random) -> bytes:
     """The text of the gradient graph of a random network."""
     x = gd.placeholder("x", ("N", generator.randrange(3, 40)))
-    widths = [int(x.shape[1]), *(generator.randrange(3, 40) for _ in range(generator.randrange(1, 4)))]  # type: ignore[arg-type]
+    widths = [int(x.shape[1]), *(generator.randrange(3, 40) for _ in range(generator.randrange(1, 4)))]
     kinds = [nn.ReLU, nn.Tanh, nn.GELU, nn.Sigmoid, nn.Softplus]
-    layers = [layer for a, b in zip(widths, widths[1:], strict=False) for layer in (nn.Linear(a, b), generator.choice(kinds)())]
+    layers = [layer for a, b in itertools.pairwise(widths) for layer in (nn.Linear(a, b), generator.choice(kinds)())]
     net = nn.Sequential(*layers)
     loss = gd.mean(net(x) * net(x))
     return str(gd.Graph([loss, *gd.grad(loss, net.parameters())])).encode()

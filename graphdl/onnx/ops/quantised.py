@@ -18,7 +18,7 @@ from ...types import is_floating, numpy_dtype
 from ..elements import element_name
 from ..registry import Call, translates
 from .convolution import convolved, with_bias
-from .recurrent import Product, directions, recurrent
+from .recurrent import Product, Products, directions, recurrent
 
 
 def _spread(call: Call, part: Tensor, x: Tensor) -> Tensor:
@@ -157,7 +157,7 @@ def _dynamic_quantize_lstm(call: Call, x: Tensor, w: Tensor, r: Tensor, *rest: T
     bias, lengths, h, c, peepholes, ws, wz, rs, rz = (*rest, *[None] * 9)[:9]
     if ws is None or rs is None:
         raise FormatError("the scales of the weights are missing")
-    products = [(_quantised_product(call, w, ws, wz, k), _quantised_product(call, r, rs, rz, k), None) for k in range(len(directions(call)))]
+    products: list[Products] = [(_quantised_product(call, w, ws, wz, k), _quantised_product(call, r, rs, rz, k), None) for k in range(len(directions(call)))]
     return recurrent(replace(call, op="LSTM"), x, products, bias, lengths, h, c, peepholes)
 
 

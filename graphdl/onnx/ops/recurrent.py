@@ -20,6 +20,7 @@ from ..registry import Call, translates
 State = tuple[Tensor, ...]
 Activation = Callable[[Tensor], Tensor]
 Product = Callable[[Tensor], Tensor]
+Products = tuple[Product, Product, Tensor | None]
 
 _GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 _USUAL = {"RNN": ("Tanh",), "GRU": ("Sigmoid", "Tanh"), "LSTM": ("Sigmoid", "Tanh", "Tanh")}
@@ -54,7 +55,7 @@ class Weights:
 
 @translates("RNN", "GRU", "LSTM")
 def _recurrent(call: Call, x: Tensor, w: Tensor, r: Tensor, bias: Tensor | None = None, lengths: Tensor | None = None, *state: Tensor | None) -> Any:
-    products = [(_times(w[k]), _times(r[k]), r[k]) for k in range(len(directions(call)))]
+    products: list[Products] = [(_times(w[k]), _times(r[k]), r[k]) for k in range(len(directions(call)))]
     return recurrent(call, x, products, bias, lengths, *state)
 
 
@@ -62,7 +63,7 @@ def _times(w: Tensor) -> Product:
     return lambda x: matmul(x, transpose(w))
 
 
-def recurrent(call: Call, x: Tensor, products: Sequence[Any], bias: Tensor | None, lengths: Tensor | None, *state: Tensor | None) -> Any:
+def recurrent(call: Call, x: Tensor, products: Sequence[Products], bias: Tensor | None, lengths: Tensor | None, *state: Tensor | None) -> Any:
     """The results of a recurrent node, given the first three fields of every direction's `Weights`."""
     # `layout` since opset 14: 1 puts the batch first.
     initial, peepholes = list((*state, None, None)[:2]), (*state, None, None, None)[2]
@@ -76,7 +77,7 @@ def recurrent(call: Call, x: Tensor, products: Sequence[Any], bias: Tensor | Non
     hidden = call.required("hidden_size")
     runs = []
     for k, reverse in enumerate(directions(call)):
-        gates = [None if bias is None else part for part in (split(bias[k], 2) if bias is not None else (None, None))]
+        gates: tuple[Tensor | None, ...] = (None, None) if bias is None else tuple(split(bias[k], 2))
         peeps = None if peepholes is None else split(peepholes[k], 3)
         weights = Weights(*products[k], gates[0], gates[1], peeps)
         starts = [full((x.shape[1], hidden), 0, x.dtype) if one is None else one[k] for one in initial]
