@@ -78,6 +78,11 @@ def dynamically_quantised(call: Call, x: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 @translates("MatMulInteger")
 def _matmul_integer(call: Call, x: Tensor, y: Tensor, x_zero: Tensor | None = None, y_zero: Tensor | None = None) -> Tensor:
+    return integer_product(x, x_zero, y, y_zero)
+
+
+def integer_product(x: Tensor, x_zero: Tensor | None, y: Tensor, y_zero: Tensor | None) -> Tensor:
+    """The int32 product of 8-bit integers less their zero points; x's may be one for each row."""
     return _product(_less(x, _row_zero(x_zero)), _less(y, y_zero))
 
 
