@@ -62,7 +62,7 @@ $(STAMP)-test: pyproject.toml | $(BIN)/python
 
 $(STAMP)-bench: pyproject.toml | $(BIN)/python
 	@echo "installing graphdl and what it is compared with into .venv"
-	@$(PIP) --editable '.[all]'
+	@$(PIP) --editable '.[test,plot,bench]'
 	@touch $@ $(STAMP)-test $(STAMP)
 
 # Everything is installed into .venv, never into the system's Python (PEP 668). Debian's python3 lacks ensurepip unless
