@@ -77,7 +77,7 @@ def test_commands_print(model: Path, tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main(["explain", f"{model}:grads"]) == 0
     assert "model.py" in capsys.readouterr().out
     assert main(["explain", f"{model}:grads", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)[0][0]["formula"]
+    assert json.loads(capsys.readouterr().out)["steps"][0]["formula"]
 
 
 def test_profile_command(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
