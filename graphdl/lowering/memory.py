@@ -7,6 +7,7 @@ computed at the call. The same slot rule gives in-place results: a kernel that r
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -129,14 +130,20 @@ def plan(lives: Sequence[Interval]) -> Plan:
     return Plan({buffer: offsets[slot] for buffer, slot in slot_of.items()}, total)
 
 
+@functools.lru_cache(maxsize=4096)
+def _is_at_least(x: Dim, y: Dim) -> bool:
+    """Whether x >= y for all sizes. Equal layers ask the same again and again."""
+    return is_nonnegative(x - y)
+
+
 def _best(free: list[int], sizes: list[Dim], needed: Dim) -> int:
     """The smallest free slot that is surely large enough, else one that may grow, else a new one."""
-    enough = [slot for slot in free if is_nonnegative(sizes[slot] - needed)]
-    smaller = [slot for slot in free if is_nonnegative(needed - sizes[slot])]
+    enough = [slot for slot in free if _is_at_least(sizes[slot], needed)]
+    smaller = [slot for slot in free if _is_at_least(needed, sizes[slot])]
     if enough:
         chosen = enough[0]
         for slot in enough[1:]:
-            if is_nonnegative(sizes[chosen] - sizes[slot]):
+            if _is_at_least(sizes[chosen], sizes[slot]):
                 chosen = slot
     elif smaller:
         chosen = smaller[-1]
