@@ -77,6 +77,14 @@ class Profile:
         columns = ("kernel", "time", "share", "flops", "moved", "FLOP/s", "B/s", "of limit", "from")
         return Table(title, columns, rows, ("from",), footer)
 
+    @property
+    def brief(self) -> Table:
+        """The table in 80 columns: what takes long, and how far that is from the limit."""
+        full = self.table
+        kept = [full.columns.index(name) for name in ("kernel", "time", "share", "of limit", "from")]
+        rows = tuple(tuple(row[k] for k in kept) for row in full.rows)
+        return Table(full.title, tuple(full.columns[k] for k in kept), rows, full.texts, full.footer[:3])
+
     def _cells(self, row: Row) -> tuple[str, ...]:
         time = row.seconds or 1e-9
         part = row.seconds / self.total if self.total else 0.0

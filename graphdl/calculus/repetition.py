@@ -63,9 +63,10 @@ def _fold(steps: Sequence[Step], names: dict[Formula, Name]) -> list[Step]:
     keys = [shapes.setdefault(_key(step, listing.defined), len(shapes)) for step in steps]
     told: list[Step] = []
     own: dict[Formula, Name] = {}
+    tried: dict[int, int] = {}
     k = 0
     while k < len(steps):
-        stretch = _stretch(listing, keys, k)
+        stretch = _stretch(listing, keys, k, tried)
         if stretch is None:
             told.append(_rename(steps[k], own))
             k += 1
@@ -83,16 +84,18 @@ class _Listing:
     def __init__(self, steps: Sequence[Step]) -> None:
         self.steps = steps
         self.names = [[x for x in step.formula.walk() if isinstance(x, Name)] for step in steps]
-        self.defined = {_defines(step): k for k, step in enumerate(steps) if step.loop is None}
+        self.own = [_defines(step) for step in steps]
+        self.defined = {name: k for k, name in enumerate(self.own) if name is not None and steps[k].loop is None}
+        self.places = [[self.defined.get(x) for x in names] for names in self.names]
 
 
-def _defines(step: Step) -> Formula | None:
+def _defines(step: Step) -> Name | None:
     """The name that the line gives to its value."""
     left = step.formula.parts[0] if isinstance(step.formula, Equation) else None
     return left if isinstance(left, Name) else None
 
 
-def _key(step: Step, defined: Mapping[Formula | None, int]) -> Formula:
+def _key(step: Step, defined: Mapping[Name, int]) -> Formula:
     def blank(x: Formula) -> Formula | None:
         if not isinstance(x, Name):
             return None
@@ -102,10 +105,15 @@ def _key(step: Step, defined: Mapping[Formula | None, int]) -> Formula:
     return rewritten(step.formula, blank)
 
 
-def _stretch(listing: _Listing, keys: Sequence[int], start: int) -> _Stretch | None:
-    """The longest that begins here, of the shortest layers; of its rotations the one that mixes the fewest layers."""
+def _stretch(listing: _Listing, keys: Sequence[int], start: int, tried: dict[int, int]) -> _Stretch | None:
+    """The longest that begins here, of the shortest layers; of its rotations the one that mixes the fewest layers.
+
+    `tried` tells, for lengths of layers, up to which line nothing was found.
+    """
     steps = listing.steps
     for period in range(1, min(LONGEST, (len(steps) - start) // 2) + 1):
+        if tried.get(period, 0) > start:
+            continue
         count = 1
         while keys[start + count * period : start + (count + 1) * period] == keys[start : start + period] and start + (count + 1) * period <= len(steps):
             count += 1
@@ -113,11 +121,23 @@ def _stretch(listing: _Listing, keys: Sequence[int], start: int) -> _Stretch | N
             continue
         if any(step.loop is not None for step in steps[start : start + period]):
             continue
-        candidates = (_Stretch.of(listing, start + turn, period, (count * period - turn) // period) for turn in range(period))
-        found = [one for one in candidates if one is not None and one.saves >= LEAST // 2]
+        found = _rotations(listing, start, period, count)
         if found:
             return max(found, key=lambda one: (one.count, -one.mixed))
+        tried[period] = start + period
     return None
+
+
+def _rotations(listing: _Listing, start: int, period: int, count: int) -> list[_Stretch]:
+    """What can be told once of layers that begin at `start` or later; no more is tried once one fits that mixes no layers."""
+    found: list[_Stretch] = []
+    for turn in range(period):
+        one = _Stretch.of(listing, start + turn, period, (count * period - turn) // period)
+        if one is not None and one.saves >= LEAST // 2:
+            found.append(one)
+            if not one.mixed and one.count >= count - 1:
+                break
+    return found
 
 
 @dataclass
@@ -160,7 +180,7 @@ class _Stretch:
         if any([len(line) for line in layer] != [len(line) for line in layers[0]] for layer in layers):
             return 0
         columns = {(line, place): [layer[line][place] for layer in layers] for line in range(self.period) for place in range(len(layers[0][line]))}
-        inside = {(line, place): all(self._layer(x) is not None for x in column[1:]) for (line, place), column in columns.items()}
+        inside = {place: self._is_inside(*place) for place in columns}
         counted = [column for at, column in columns.items() if not inside[at]]
         own = self._own_names()
         self.values = _counting([*counted, *own], self.count)
@@ -172,6 +192,11 @@ class _Stretch:
                 return fits
         return self.count
 
+    def _is_inside(self, line: int, place: int) -> bool:
+        """Whether the name at this place is a value of the stretch in all layers but perhaps the first."""
+        places, end = self.listing.places, self.end
+        return all((at := places[k][place]) is not None and self.start <= at < end for k in range(self.start + self.period + line, end, self.period))
+
     def _layer(self, name: Name) -> tuple[int, int] | None:
         """The layer and line that give a name its meaning, if they are in the stretch."""
         position = self.listing.defined.get(name)
@@ -181,8 +206,8 @@ class _Stretch:
 
     def _own_names(self) -> list[list[Name]]:
         """For every line the names that it defines in all layers, if it defines any."""
-        defined = [[_defines(step) for step in self.listing.steps[self.start + line : self.end : self.period]] for line in range(self.period)]
-        return [[x for x in column if isinstance(x, Name)] for column in defined]
+        defined = [self.listing.own[self.start + line : self.end : self.period] for line in range(self.period)]
+        return [[x for x in column if x is not None] for column in defined]
 
     def _letters(self, own: Sequence[Sequence[Name]]) -> list[_Letter]:
         """What the value of every line is called. Names that count with the layers stay; others get the layer and a number."""
