@@ -49,7 +49,7 @@ def data_of(text: str, part: str = "graph") -> dict[str, Any]:
     return found
 
 
-NODE = "name label kind type attributes told formula sources modules rules passes origins operands kernels parts".split()
+NODE = ["name", "label", "kind", "type", "attributes", "told", "formula", "sources", "modules", "rules", "passes", "origins", "operands", "kernels", "parts"]
 
 
 def nodes_of(data: dict[str, Any], view: int = 0) -> list[dict[str, Any]]:

@@ -191,7 +191,7 @@ class Writing:
     def _all_labelled(self, tensor: Tensor, end: Tensor | None, by: Tensor) -> list[Tensor]:
         """All that have a label and this derivative, as the biases of one sum do."""
         found = [x for index, of, x in tensor.node.provenance.cotangents if index == tensor.index and of is end and x.name and x in self.formulas]
-        return sorted(found, key=lambda x: x.node.number) if by.name and found else [by]
+        return sorted(found, key=lambda x: x.node.number) or [by]
 
     def _is_written(self, tensor: Tensor) -> bool:
         """Whether the tensor has a formula of its own, not that of what it repeats or reshapes."""

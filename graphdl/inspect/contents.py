@@ -56,7 +56,9 @@ def contents_of(of: Graph | Executable, profile: Any = None, code: bool = True) 
     """The page's data, and beside it the text of all kernel functions. Kernels are missing where the graph cannot be compiled."""
     source = of.source if isinstance(of, Executable) else of
     if isinstance(of, Graph) and len(of.nodes) > COMPILED:
-        return Contents(of).data(None, None, f"a graph of more than {COMPILED} nodes is shown as declared; give the compiled program for passes and kernels"), {}
+        return Contents(of).data(
+            None, None, f"a graph of more than {COMPILED} nodes is shown as declared; give the compiled program for passes and kernels"
+        ), {}
     try:
         compilation, trace = _compiled(of)
         machine = machine_of(compilation, profile, code)
