@@ -152,9 +152,7 @@ def test_a_large_training_step_is_quick(browser: Any, large: Path) -> None:
     assert large.stat().st_size < 5_000_000
     visit = Visit(browser, large)
     assert float(visit.page.evaluate("document.documentElement.dataset.ready")) < 2000
-    times = []
-    for _ in range(8):
-        times.append(float(visit.page.evaluate(CLICK, ".node.folded")))
+    times = [float(visit.page.evaluate(CLICK, ".node.folded")) for _ in range(8)]
     times.append(float(visit.page.evaluate(CLICK, ".node:not(.folded)")))
     assert sorted(times)[len(times) // 2] < 100
     assert max(times) < 200

@@ -2,7 +2,8 @@
 
 from .comparison import Comparison, compare
 from .costs import Cost, cost
+from .finding import Finding
 from .flow import GradientFlow, gradient_flow
-from .linter import Finding, lint
+from .linter import lint
 
 __all__ = ["Comparison", "Cost", "Finding", "GradientFlow", "compare", "cost", "gradient_flow", "lint"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import linecache
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -56,9 +56,8 @@ def contents_of(of: Graph | Executable, profile: Any = None, code: bool = True) 
     """The page's data, and beside it the text of all kernel functions. Kernels are missing where the graph cannot be compiled."""
     source = of.source if isinstance(of, Executable) else of
     if isinstance(of, Graph) and len(of.nodes) > COMPILED:
-        return Contents(of).data(
-            None, None, f"a graph of more than {COMPILED} nodes is shown as declared; give the compiled program for passes and kernels"
-        ), {}
+        remark = f"a graph of more than {COMPILED} nodes is shown as declared; give the compiled program for passes and kernels"
+        return Contents(of).data(None, None, remark), {}
     try:
         compilation, trace = _compiled(of)
         machine = machine_of(compilation, profile, code)
@@ -102,7 +101,7 @@ class Contents:
         computed = self._computed(homes, trace)
         return {
             "remark": remark,
-            "views": [{"name": name, "groups": found, "nodes": [self.numbers[x] for x in views[name].nodes], "outputs": self._outputs(views[name])} for name, found in grouped.items()],
+            "views": [self._view(name, views[name], found) for name, found in grouped.items()],
             "groups": [[name, parent] for parent, name in self.groups],
             "nodes": [self._node(node, names, told, computed[node]) for node in self.numbers],
             "kernels": [kernel.data(self._members(kernel.nodes, trace), self._sources(kernel.sources)) for kernel in kernels],
@@ -110,6 +109,9 @@ class Contents:
             "sources": [{"place": f"{Path(one.file).name}:{one.line}", "text": linecache.getline(one.file, one.line).strip()} for one in self.sources],
             "texts": list(self.texts),
         }  # fmt: skip
+
+    def _view(self, name: str, graph: Graph, groups: list[int]) -> dict[str, Any]:
+        return {"name": name, "groups": groups, "nodes": [self.numbers[x] for x in graph.nodes], "outputs": self._outputs(graph)}
 
     def _number(self, nodes: Iterable[Node]) -> None:
         for node in nodes:
@@ -181,7 +183,7 @@ class Contents:
     def _grouped(self, graph: Graph) -> list[int]:
         """The group of every node: its module, else its line where many come from there; -1 for none. Crowds are divided."""
         paths = [_path(node) for node in graph.nodes]
-        lines = Counter(path for path in paths if len(path) == 1)
+        lines: Counter[tuple[str, ...]] = Counter(path for path in paths if len(path) == 1)
         kept = [() if lines.get(path, FEW) < FEW and is_line else path for path, is_line in zip(paths, map(_is_line, paths), strict=True)]
         sides = [(path, node.provenance.is_derived) for path, node in zip(kept, graph.nodes, strict=True)]
         crowds = {key: count for key, count in Counter(sides).items() if count > CROWD}
@@ -209,9 +211,10 @@ def _path(node: Node) -> tuple[str, ...]:
     """Where a node is folded away: the module that all of its modules lie in, else its line."""
     known = node.provenance
     if known.modules:
-        shared = os.path.commonprefix([module.split(".") for module in sorted(known.modules)])
+        first, last = min(known.modules).split("."), max(known.modules).split(".")
+        shared = tuple(a for a, b in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False)))
         if shared:
-            return tuple(shared)
+            return shared
     return (str(known.source),) if known.source and node.operands else (STATE,)
 
 

@@ -24,7 +24,8 @@ PAGE = """<!DOCTYPE html>
 <header><h1>{title}</h1><nav id="views" role="tablist"></nav><span id="count" role="status"></span>
 <input id="search" type="search" placeholder="search ( / )" aria-label="search">
 <button id="fold">fold</button><button id="unfold">unfold</button><button id="fit">fit</button><button id="theme">dark / light</button></header>
-<main><svg role="img" aria-label="the graph" tabindex="0"><defs><marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="6" markerHeight="6" orient="auto">
+<main><svg role="img" aria-label="the graph" tabindex="0"><defs>
+<marker id="arrow" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="6" markerHeight="6" orient="auto">
 <path d="M0,0L8,4L0,8z" fill="currentColor" opacity=".4"/></marker></defs><g id="drawing"></g></svg>
 <div id="table" hidden></div></main>
 <aside></aside>

@@ -26,9 +26,8 @@ def load_target(text: str) -> Target:
         return _model(Path(text))
     path, separator, name = text.rpartition(":")
     if not separator or not path.endswith(".py") or not name:
-        raise GraphdlError(
-            f"{text!r}: write FILE.py:name, where name is a tensor, a list of tensors, a graph, a module or a compiled program, or name an ONNX model"
-        )
+        accepted = "a tensor, a list of tensors, a graph, a module or a compiled program"
+        raise GraphdlError(f"{text!r}: write FILE.py:name, where name is {accepted}, or name an ONNX model")
     found = _take(_run(Path(path)), name, text)
     if isinstance(found, FunctionType):
         found = found()

@@ -177,10 +177,9 @@ DOMAINS: dict[str, Callable[..., str | None]] = {
     "log1p": lambda x: "is NaN or -inf where its operand is not above -1" if x.lower <= -1 else None,
     "asin": _outside(-1, 1), "acos": _outside(-1, 1), "acosh": _outside(1, INF), "atanh": _outside(-1, 1),
 }  # fmt: skip
+_BOUND = "bound the operand, with gd.minimum or a tanh, or stay with its logarithm: gd.logsumexp, gd.log_softmax"
 REMEDIES: dict[str, str] = {
-    **dict.fromkeys(
-        ("exp", "exp2", "expm1", "sinh", "cosh"), "bound the operand, with gd.minimum or a tanh, or stay with its logarithm: gd.logsumexp, gd.log_softmax"
-    ),
+    **dict.fromkeys(("exp", "exp2", "expm1", "sinh", "cosh"), _BOUND),
     "divide": "keep the divisor away from 0: add a small positive number, or take gd.where of a safe divisor",
     "log": "add a small positive number, or use the stable form: gd.log_softmax, gd.logsumexp, nn.functional.cross_entropy or ..._with_logits",
     "power": "keep the base positive: (x + eps) ** y, or x * x for a square",

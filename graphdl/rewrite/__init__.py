@@ -7,6 +7,6 @@ from .rebuild import Rewriting, map_nodes, remake, replace
 from .rule import Rule, RuleTable
 
 __all__ = [
-    "Bindings", "Following", "Literal", "Number", "Pattern", "Rewriting", "Rule", "RuleTable", "Variable", "follow", "following", "functions", "map_nodes", "numbers", "remake",
-    "replace", "rewrite", "variables",
+    "Bindings", "Following", "Literal", "Number", "Pattern", "Rewriting", "Rule", "RuleTable", "Variable", "follow", "following", "functions", "map_nodes",
+    "numbers", "remake", "replace", "rewrite", "variables",
 ]  # fmt: skip
