@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,6 +99,15 @@ class Profile:
     def _repr_html_(self) -> str:
         return self.table.html()
 
+    def _repr_svg_(self) -> str | None:
+        """The roofline, where matplotlib is installed."""
+        stream = io.StringIO()
+        try:
+            self.figure().savefig(stream, format="svg")
+        except BackendError:
+            return None
+        return stream.getvalue()
+
     def to_dict(self) -> dict[str, object]:
         """Everything as plain data, for JSON."""
         rows = [
@@ -125,13 +135,17 @@ class Profile:
 
     def plot(self, path: str | Path) -> None:
         """Draw the roofline with every kernel that computes something. Raises BackendError where matplotlib is missing."""
+        self.figure().savefig(path)
+
+    def figure(self) -> Any:
+        """The roofline as a matplotlib figure. Raises BackendError where matplotlib is missing."""
         try:
             from matplotlib.figure import Figure
         except ImportError:
             raise BackendError("the roofline is drawn by matplotlib, which is not installed: pip install graphdl[plot]") from None
         figure = Figure(figsize=(8, 5), layout="constrained")
         self._draw(figure.subplots())
-        figure.savefig(path)
+        return figure
 
     def _draw(self, axes: Any) -> None:
         drawn = [row for row in self.rows if row.flops and row.bytes and row.seconds]

@@ -56,6 +56,23 @@ def _flattens(node: Node, analysis: Analysis) -> bool:
     return is_floating(node.operands[0].dtype) and (operand.lower, operand.upper) == (-INF, INF)
 
 
+def rectified(graph: Graph) -> list[Tensor]:
+    """The activations that are 0 for a whole half of their operand's values, as a relu is: their units can die.
+
+    Of an operand without bounds they are at least 0, can be 0, and grow with it.
+    """
+    analysis = Analysis(graph, [tensor for tensor in graph.parameters if is_floating(tensor.dtype)])
+    found = []
+    for node in graph.nodes:
+        own = analysis.ranges[node.output]
+        if node.op.pattern != "pointwise" or node.provenance.is_derived or len(node.operands) != 1 or node.output.ndim < 2:
+            continue
+        operand = analysis.ranges[node.operands[0]]
+        if (own.lower, own.upper, own.may_be_zero, own.steep) == (0.0, INF, True, False) and (operand.lower, operand.upper) == (-INF, INF):
+            found.append(node.output)
+    return found
+
+
 def _moved(tensor: Tensor) -> Tensor:
     """What `tensor` only repeats or reshapes."""
     while len(tensor.node.operands) == 1 and tensor.node.op.pattern == "injective" and reading_of(tensor.node).is_movement:

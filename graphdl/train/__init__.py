@@ -5,6 +5,8 @@ from __future__ import annotations
 from .batches import Batches
 from .callbacks import Bar, Callback, EarlyStop, Lines
 from .history import History
+from .layers import LayerReport, Layers
+from .page import ReportPage
 from .trainer import Trainer
 
-__all__ = ["Bar", "Batches", "Callback", "EarlyStop", "History", "Lines", "Trainer"]
+__all__ = ["Bar", "Batches", "Callback", "EarlyStop", "History", "LayerReport", "Layers", "Lines", "ReportPage", "Trainer"]
