@@ -31,7 +31,7 @@ class Row:
         return self.flops / self.bytes if self.bytes else float("inf")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Profile:
     """The kernels of one program on given inputs, in the order of their launches.
 
@@ -95,6 +95,8 @@ class Profile:
 
     def __str__(self) -> str:
         return self.table.text()
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return self.table.html()

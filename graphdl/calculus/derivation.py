@@ -68,7 +68,7 @@ class Step:
         return str(self.formula)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Derivation:
     """How a tensor is calculated: `forward` lines give names to values, `steps` lead from the output to the derivative.
 
@@ -85,6 +85,8 @@ class Derivation:
 
     def __str__(self) -> str:
         return "\n".join([*textwrap.wrap(str(self.title), WIDTH), *self._sections(), *textwrap.wrap(self.remark, WIDTH)])
+
+    __repr__ = __str__
 
     def _sections(self) -> Iterator[str]:
         for heading, steps in self._parts():

@@ -44,7 +44,7 @@ class NodeCost:
         return self.node.provenance.is_derived
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Cost:
     """The cost of one call. Sizes are polynomials in the symbolic sizes, with floors where memory is aligned.
 
@@ -140,6 +140,8 @@ class Cost:
 
     def __str__(self) -> str:
         return self.table.text()
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return self.table.html()

@@ -60,7 +60,7 @@ class Layers:
         return self.table.html()
 
 
-@dataclass
+@dataclass(repr=False)
 class LayerReport(Callback):
     """A callback that looks at all layers after every epoch, on its last batch. `show` prints each look.
 
@@ -98,6 +98,8 @@ class LayerReport(Callback):
 
     def __str__(self) -> str:
         return str(self.looks[-1]) if self.looks else "no epoch was looked at"
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return self.looks[-1]._repr_html_() if self.looks else str(self)
