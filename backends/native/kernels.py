@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from graphdl.ir import Node, Provenance
+from graphdl.ir import Node, Provenance, Source
 from graphdl.kernel.counting import bytes_moved, flops_of
 from graphdl.sizes import Dim
 from graphdl.table import Table
@@ -46,9 +46,14 @@ class Kernel:
         return tuple(dict.fromkeys(node.op.name for node in self.origins))
 
     @property
-    def sources(self) -> tuple[str, ...]:
+    def lines(self) -> tuple[Source, ...]:
         """The user's lines it comes from."""
-        return tuple(map(str, sorted({source for known in self._known for source in known.sources})))
+        return tuple(sorted({source for known in self._known for source in known.sources}))
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The user's lines, as texts."""
+        return tuple(map(str, self.lines))
 
     @property
     def modules(self) -> tuple[str, ...]:

@@ -71,12 +71,8 @@ def _short(text: str) -> str:
 def tensor_html(tensor: Tensor) -> str:
     """What a tensor is, for a notebook: name, type, how it is computed, and the line that declared it."""
     node = tensor.node
-    rows = {
-        "type": str(tensor.type),
-        "computed by": node.op.name,
-        "line": str(node.provenance.source or ""),
-        "module": ", ".join(sorted(node.provenance.modules)),
-    }
-    rows["rule"] = ", ".join(sorted(node.provenance.rules))
+    known = node.provenance
+    rows = {"type": str(tensor.type), "computed by": node.op.name, "line": str(known.source or "")}
+    rows |= {"module": ", ".join(sorted(known.modules)), "rule": ", ".join(sorted(known.rules))}
     cells = "".join(f'<tr><th style="text-align:left">{key}</th><td style="text-align:left">{escape(value)}</td></tr>' for key, value in rows.items() if value)
     return f"<table><caption>{escape(tensor.name or 'tensor')}</caption>{cells}</table>"
