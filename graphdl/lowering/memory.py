@@ -130,14 +130,20 @@ def plan(lives: Sequence[Interval]) -> Plan:
     return Plan({buffer: offsets[slot] for buffer, slot in slot_of.items()}, total)
 
 
+@functools.lru_cache(maxsize=4096)
+def _is_at_least(x: Dim, y: Dim) -> bool:
+    """Whether x >= y for all sizes. Equal layers ask the same again and again."""
+    return is_nonnegative(x - y)
+
+
 def _best(free: list[int], sizes: list[Dim], needed: Dim) -> int:
     """The smallest free slot that is surely large enough, else one that may grow, else a new one."""
-    enough = [slot for slot in free if _covers(sizes[slot], needed)]
-    smaller = [slot for slot in free if _covers(needed, sizes[slot])]
+    enough = [slot for slot in free if _is_at_least(sizes[slot], needed)]
+    smaller = [slot for slot in free if _is_at_least(needed, sizes[slot])]
     if enough:
         chosen = enough[0]
         for slot in enough[1:]:
-            if _covers(sizes[chosen], sizes[slot]):
+            if _is_at_least(sizes[chosen], sizes[slot]):
                 chosen = slot
     elif smaller:
         chosen = smaller[-1]
@@ -146,9 +152,3 @@ def _best(free: list[int], sizes: list[Dim], needed: Dim) -> int:
         return len(sizes) - 1
     free.remove(chosen)
     return chosen
-
-
-@functools.lru_cache(1 << 16)  # a thousand temporaries have a few dozen sizes, and every one is compared with all that are free
-def _covers(large: Dim, small: Dim) -> bool:
-    """Whether `large` is surely no less than `small`."""
-    return is_nonnegative(large - small)
