@@ -67,8 +67,9 @@ def _rewritten(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor |
 
 def _is_sparse(op: Convolution, x: Tensor, w: Tensor) -> bool:
     """Whether every channel is a group of its own and few windows look at it: then nothing is to be tiled, and phases cost more than borders."""
-    taps = w.shape[2:]
-    return max(op.strides) > 1 and op.groups == x.shape[1] == w.shape[0] and all(isinstance(size, int) for size in taps) and math.prod(taps) <= FEW_TAPS  # type: ignore[arg-type]
+    taps = [size for size in w.shape[2:] if isinstance(size, int)]
+    known = len(taps) == w.ndim - 2 and math.prod(taps) <= FEW_TAPS
+    return known and max(op.strides) > 1 and op.groups == x.shape[1] == w.shape[0]
 
 
 def _is_settled(op: Convolution, x: Tensor) -> bool:
