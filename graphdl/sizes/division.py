@@ -22,7 +22,7 @@ class Combined(Atom):
         self.left = left
         self.right = right
         # Bounds of nested divisions ask for those inside again and again, so each is found once. Not by key: an axis' range is no part of it.
-        self._above: Dim | None | bool = False
+        self._above: Dim | bool | None = False
         self._natural: bool | None = None
 
     def upper(self) -> Dim | None:
