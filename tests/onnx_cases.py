@@ -37,6 +37,17 @@ def cases() -> dict[str, Any]:
     return {name: case for name, case in found.items() if case.model is not None and speaks_of_numbers(case.model)}
 
 
+@functools.cache
+def shipped() -> dict[str, Any]:
+    """The models that lie beside the node tests, by name, but those of text and of Gradient, which is no op of tensors."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from onnx.backend.test.loader import load_model_tests
+
+        found = {case.name: case for kind in ("simple", "pytorch-operator", "pytorch-converted") for case in load_model_tests(kind=kind)}
+    return {name: case for name, case in sorted(found.items()) if not name.startswith(("test_strnorm", "test_gradient"))}
+
+
 def speaks_of_numbers(model: onnx.ModelProto) -> bool:
     """Whether all values of a model are tensors of float32, float64, integers or bool, and its ops are those of networks."""
     if any(one.domain == "ai.onnx.ml" for one in model.opset_import):

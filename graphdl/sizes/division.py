@@ -14,15 +14,23 @@ if TYPE_CHECKING:
 class Combined(Atom):
     """A function of two sizes that is no polynomial: floor division, modulo, minimum or maximum."""
 
-    __slots__ = ("function", "left", "right")
+    __slots__ = ("_above", "_natural", "function", "left", "right")
 
     def __init__(self, function: str, left: Dim, right: Dim) -> None:
         super().__init__(_FORMATS[function].format(_bracketed(left), _bracketed(right)))
         self.function = function
         self.left = left
         self.right = right
+        # Bounds of nested divisions ask for those inside again and again, so each is found once. Not by key: an axis' range is no part of it.
+        self._above: Dim | bool | None = False
+        self._natural: bool | None = None
 
     def upper(self) -> Dim | None:
+        if self._above is False:
+            self._above = self._upper()
+        return self._above
+
+    def _upper(self) -> Dim | None:
         if self.function == "mod":
             return self.right - 1
         if self.function == "min":
@@ -33,6 +41,11 @@ class Combined(Atom):
         return None
 
     def is_nonnegative(self) -> bool:
+        if self._natural is None:
+            self._natural = self._is_nonnegative()
+        return self._natural
+
+    def _is_nonnegative(self) -> bool:
         if self.function == "mod":
             return True
         if self.function == "max":

@@ -31,6 +31,9 @@ def _leaky_relu(call: Call, x: Tensor) -> Tensor:
 
 @translates("PRelu")
 def _prelu(call: Call, x: Tensor, slope: Tensor) -> Tensor:
+    # Before opset 7, a slope of one axis is one for each channel.
+    if call.opset < 7 and slope.ndim == 1 and slope.shape != (1,):
+        slope = reshape(slope, (slope.shape[0], *[1] * (x.ndim - 2)))
     return where(x < 0, x * slope, x)
 
 

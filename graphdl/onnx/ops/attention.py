@@ -40,19 +40,21 @@ def _attended(call: Call, product: Tensor, mask: Tensor | None) -> Tensor:
     """Attention of (N, S, 3 * hidden), which holds queries, keys and values beside each other."""
     sizes = call.attribute("qkv_hidden_sizes")
     parts = split(product, [sizes[0], sizes[0] + sizes[1]] if sizes else 3, -1)
-    return _joined(_weighted(call, *(_heads(call, part) for part in parts), mask))
+    query, key, value = (_heads(call, part) for part in parts)
+    return _joined(_weighted(call, query, key, value, mask))
 
 
 @translates("MultiHeadAttention", domain=MICROSOFT)
 def _multi_head_attention(call: Call, query: Tensor, key: Tensor, value: Tensor, *rest: Tensor | None) -> Tensor:
     """Query (N, L, H * E), key and value (N, S, H * E) or, by heads, (N, H, S, E); the mask is (N, S) of 0 and 1."""
-    bias, mask, scores, *past = (*rest, *[None] * 3)
-    _refuse(call, past, "a past")
+    bias, mask, scores = (*rest, None, None, None)[:3]
+    _refuse(call, rest[3:], "a past")
     given = [query, key, value]
     if bias is not None:
         ends = [query.shape[-1], query.shape[-1] * 2]
         given = [x + part for x, part in zip(given, split(bias, ends, 0), strict=True)]
-    return _joined(_weighted(call, *(x if x.ndim == 4 else _heads(call, x) for x in given), mask, scores))
+    queries, keys, values = (x if x.ndim == 4 else _heads(call, x) for x in given)
+    return _joined(_weighted(call, queries, keys, values, mask, scores))
 
 
 def _refuse(call: Call, operands: Any, what: str) -> None:
@@ -75,7 +77,7 @@ def _joined(x: Tensor) -> Tensor:
 def _weighted(call: Call, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, more: Tensor | None = None) -> Tensor:
     """Vaswani et al. 2017, section 3.2.1. Keys that the mask hides get `mask_filter_value` added to their scores."""
     size = query.shape[-1]
-    scale = call.attribute("scale", 0.0) or 1 / math.sqrt(int(size))  # type: ignore[arg-type]
+    scale = call.attribute("scale", 0.0) or 1 / math.sqrt(int(size))
     scores = matmul(query * scale, swapaxes(key, -1, -2))
     scores = scores if more is None else scores + more
     hidden = call.attribute("mask_filter_value", -10000.0)

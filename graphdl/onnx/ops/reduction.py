@@ -9,7 +9,6 @@ from ...ir import Tensor
 from ...ir.node import FUNCTIONS
 from ...op import normalize_axis
 from ...ops.cumulative import CumProd, CumSum
-from ...ops.shape import broadcast_to
 from ...ops.source import full
 from ...sizes import Dim, product
 from ...types import is_floating
@@ -113,6 +112,3 @@ def _cumulative(call: Call, x: Tensor, axis: Tensor) -> Tensor:
     along = normalize_axis(int(call.number(1, "the axis", 0)), x.ndim)
     kind = CumSum if call.op == "CumSum" else CumProd
     return kind(along, bool(call.attribute("exclusive", 0)), bool(call.attribute("reverse", 0)))(x)
-
-
-__all__ = ["broadcast_to"]

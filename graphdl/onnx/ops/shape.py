@@ -13,12 +13,12 @@ from ...ir.node import FUNCTIONS
 from ...op import normalize_axis
 from ...ops.elementwise import broadcast_shapes
 from ...ops.indexing import take
-from ...ops.join import concatenate, split, stack
+from ...ops.join import concatenate, stack
 from ...ops.pad import pad
 from ...ops.shape import Slice, broadcast_to, reshape, slice_axis, transpose
 from ...ops.source import constant, full
 from ...sizes import Dim, Size, ceildiv, divides, is_nonnegative, maximum, minimum, product
-from ...types import is_floating, numpy_dtype
+from ...types import is_floating
 from ..elements import element_name
 from ..registry import Call, translates
 
@@ -307,6 +307,3 @@ def _optional(call: Call, x: Any = None) -> Any:
 @translates("OptionalHasElement")
 def _optional_has_element(call: Call, x: Any = None) -> Tensor:
     return constant(np.array(x is not None))
-
-
-__all__ = ["numpy_dtype", "padded", "size_vector", "split"]
