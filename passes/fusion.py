@@ -33,7 +33,7 @@ class Group:
     """Nodes that one kernel computes, over the axes of its domain.
 
     `accesses` holds, for every member, the indices over `axes` at which it is needed. `depth` is the number of leading
-    axes on which reductions depend, None without reductions. What a guarded member reads is computed behind its guard, at every point.
+    axes on which reductions depend, None without reductions.
     """
 
     axes: tuple[Axis, ...]
@@ -43,7 +43,6 @@ class Group:
     inputs: set[Tensor] = field(default_factory=set)
     depth: int | None = None
     has_contraction: bool = False
-    has_guard: bool = False
 
     @property
     def identity(self) -> Index:
@@ -149,7 +148,6 @@ class Partition:
 
     def _join(self, node: Node, reading: Reading, group: Group, accesses: set[Index]) -> None:
         group.accesses[node] = set(accesses)
-        group.has_guard |= reading.is_guarded
         for index in accesses:
             for position, moved in reading.at(index):
                 self.uses[node.operands[position].node].setdefault(group, set()).add(moved)
@@ -206,7 +204,7 @@ class Partition:
         """Reductions are computed once per point of leading axes: all of the group's over the same ones."""
         assert reading.depth is not None
         rank = node.output.ndim
-        if group.has_contraction or group.has_guard or accesses != {group.identity[:rank]} or node.output.shape != group.shape[:rank]:
+        if group.has_contraction or accesses != {group.identity[:rank]} or node.output.shape != group.shape[:rank]:
             return False
         if reading.depth == len(group.axes) and group.depth is None:
             return len(reading.reads) <= 2

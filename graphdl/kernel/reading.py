@@ -14,16 +14,14 @@ from .functions import TABLE
 
 @dataclass(frozen=True)
 class Reading:
-    """For the element at `axes`: the operand positions and indices read, the scalar operations done, on how many leading
-    axes its reductions depend (`depth`; None if it has none, the rank plus one if they are no leading axes), and whether it
-    asks where it is before it reads (`is_guarded`)."""
+    """For the element at `axes`: the operand positions and indices read, the scalar operations done, and on how many
+    leading axes its reductions depend (`depth`; None if it has none, the rank plus one if they are no leading axes)."""
 
     axes: tuple[Axis, ...]
     reads: tuple[tuple[int, Index], ...]
     flops: int
     depth: int | None
     is_movement: bool
-    is_guarded: bool
 
     def at(self, index: Index) -> list[tuple[int, Index]]:
         """The operand positions and indices read for the element at `index`."""
@@ -65,9 +63,7 @@ def _read(node: Node) -> Reading:
     inner = list(walk(result))
     flops = sum(TABLE[x.function].flops for x in inner if isinstance(x, Scalar)) + sum(isinstance(x, Guard) for x in inner)
     movement = isinstance(result, (Variable, Const, IndexValue)) or (isinstance(result, Scalar) and result.function == "cast" and not reads)
-    return Reading(
-        axes, tuple(reads), flops, _depth(axes, [x for x in inner if isinstance(x, Reduce)], reads), movement, any(isinstance(x, Guard) for x in inner)
-    )
+    return Reading(axes, tuple(reads), flops, _depth(axes, [x for x in inner if isinstance(x, Reduce)], reads), movement)
 
 
 def _sizes(axes: tuple[Axis, ...]) -> list[Dim]:
