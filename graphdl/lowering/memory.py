@@ -19,6 +19,7 @@ from ..sizes import Dim, ceildiv, evaluate, is_nonnegative, maximum, symbols_of
 from .update import reads_only_in_place
 
 ALIGNMENT = 64
+STAGGER = 17 * ALIGNMENT  # between places: equal distances of a power of two would put them into the same sets of the caches
 USUAL = 64  # for symbols, where sizes are put in order
 
 
@@ -121,7 +122,7 @@ def plan(lives: Sequence[Interval]) -> Plan:
     total: Dim = 0
     for slot in slots:
         slot.offset = total
-        total = total + ceildiv(slot.size, ALIGNMENT) * ALIGNMENT
+        total = total + ceildiv(slot.size, ALIGNMENT) * ALIGNMENT + STAGGER
     return Plan({life.buffer: slot_of[life.buffer].offset for life in lives}, total)
 
 
