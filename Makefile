@@ -4,6 +4,7 @@
 PYTHON ?= python3
 PYTEST_FLAGS ?=
 BENCH_FLAGS ?=
+CHROMIUM ?= /usr/bin/chromium
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -12,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test lint format types wheel bench clean
+.PHONY: help demo test browser lint format types wheel bench clean
 
 help: ## Show the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -22,6 +23,9 @@ demo: $(STAMP) ## Train on real handwritten digits and show what the compiler do
 
 test: $(STAMP)-test ## Run the tests
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+browser: $(STAMP)-browser ## Test the explorer in the Chromium at CHROMIUM=/usr/bin/chromium
+	$(BIN)/python -m pytest --chromium $(CHROMIUM) tests/test_explorer.py $(PYTEST_FLAGS)
 
 lint: $(STAMP)-test ## Check style and layout
 	$(BIN)/ruff check .
@@ -62,8 +66,13 @@ $(STAMP)-test: pyproject.toml | $(BIN)/python
 
 $(STAMP)-bench: pyproject.toml | $(BIN)/python
 	@echo "installing graphdl and what it is compared with into .venv"
-	@$(PIP) --editable '.[all]'
+	@$(PIP) --editable '.[test,plot,bench]'
 	@touch $@ $(STAMP)-test $(STAMP)
+
+$(STAMP)-browser: pyproject.toml | $(BIN)/python
+	@echo "installing graphdl and what its browser tests need into .venv"
+	@$(PIP) --editable '.[test,browser]'
+	@touch $@ $(STAMP) $(STAMP)-test
 
 # Everything is installed into .venv, never into the system's Python (PEP 668). Debian's python3 lacks ensurepip unless
 # python3-venv is there; a pip of its own then serves to put pip into .venv.

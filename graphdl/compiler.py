@@ -145,5 +145,8 @@ def _checked_updates(updates: dict[Any, Any]) -> dict[Tensor, Tensor]:
 def _random_updates(graph: Graph, updates: Mapping[Tensor, Tensor]) -> dict[Tensor, Tensor]:
     """Every random state that is read goes on by one step at each call, unless the user updates it."""
     states = [tensor for tensor in graph.parameters if getattr(tensor.node.op, "label", None) == "random.state" and tensor not in updates]
-    with derived("random step", []):
-        return {state: state + np.array([0, 1]) for state in states}
+    found = {}
+    for state in states:
+        with derived("random step", (), (state.node, *graph.users[state.node])):
+            found[state] = state + np.array([0, 1])
+    return found

@@ -12,6 +12,7 @@ import numpy as np
 from .formula import Call, Formula
 from .ir import Node, Tensor, make_node
 from .ir.node import FUNCTIONS, REGISTRY
+from .ir.recurrence import Recurrence
 from .kernel.expression import Expr, Index
 from .sizes import Dim, Size, bind
 from .types import TensorType
@@ -112,6 +113,11 @@ class Op:
     def formula(self, node: Node, *operands: Formula) -> Formula:
         """The op at `node` as mathematics, given its operands' formulas."""
         return Call(self.name, operands)
+
+    @property
+    def recurrence(self) -> Recurrence | None:
+        """The body that the op runs step by step, if it does that: formulas then tell of one step."""
+        return None
 
     # -- lowering and passes ------------------------------------------------------------------------------------
 

@@ -115,6 +115,10 @@ class Compilation:
         if passes != "default":
             selected(passes, mode)  # raises for unknown names before anything else happens
 
+    def again(self) -> Compilation:
+        """The same request, with nothing done yet."""
+        return Compilation(self.source, self.visible, self.updated, self._wanted, self.mode)
+
     @cached_property
     def _rewritten(self) -> tuple[Graph, Record]:
         return run_passes(self.source, selected(self._wanted, self.mode))

@@ -27,6 +27,7 @@ from graphdl.rewrite import rewrite
 from graphdl.sizes import Dim, ceildiv, product
 from graphdl.types import Shape, is_floating
 
+FEW_TAPS = 32  # of a kernel whose taps are read where they lie, with the borders masked
 FEW_CHANNELS = 8  # columns below which a product by taps would leave vectors mostly empty
 
 
@@ -61,7 +62,14 @@ def _rewritten(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor |
         return _interleaved(op, x, w, counts) if known else None
     if _has_many_taps(w.shape[2:], counts):
         return None if _is_settled(op, x) else _by_kernel(op, x, w, counts)
-    return _flat(op, x, w, counts)
+    return None if _is_sparse(op, x, w) else _flat(op, x, w, counts)
+
+
+def _is_sparse(op: Convolution, x: Tensor, w: Tensor) -> bool:
+    """Whether every channel is a group of its own and few windows look at it: then nothing is to be tiled, and phases cost more than borders."""
+    taps = [size for size in w.shape[2:] if isinstance(size, int)]
+    known = len(taps) == w.ndim - 2 and math.prod(taps) <= FEW_TAPS
+    return known and max(op.strides) > 1 and op.groups == x.shape[1] == w.shape[0]
 
 
 def _is_settled(op: Convolution, x: Tensor) -> bool:

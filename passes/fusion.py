@@ -19,6 +19,7 @@ from graphdl.kernel.reading import Reading, reading_of
 from graphdl.ops.fusion import Fusion
 from graphdl.ops.source import Placeholder
 from graphdl.pipeline import Pass
+from graphdl.rewrite import follow
 from graphdl.sizes import Combined, Dim, as_size, atoms_of
 
 MAX_NODES = 48  # a kernel with more would spill registers and take long to compile
@@ -271,6 +272,7 @@ def _build(node: Node, group: Group | None, needed: list[Tensor], built: dict[Te
         operands = [built[operand] for operand in node.operands]
         same = all(a is b for a, b in zip(operands, node.operands, strict=True))
         copy = node if same else _remade(node, operands)
+        follow((node,), copy)
         built.update(zip(node.outputs, copy.outputs, strict=True))
         return
     members = tuple(group.accesses)
@@ -282,12 +284,15 @@ def _build(node: Node, group: Group | None, needed: list[Tensor], built: dict[Te
     body = Graph([inner[one.output] for one in outputs], inputs)
     with derived("fusion", (), members):
         fused = make_node(Fusion(body), [built[tensor] for tensor in needed])
+    follow(members, fused)
     built.update(zip((one.output for one in outputs), fused.outputs, strict=True))
 
 
 def _remade(node: Node, operands: list[Tensor]) -> Node:
     with derived("fusion", (), (node,)):
-        return make_node(node.op, operands, like=node)
+        made = make_node(node.op, operands, like=node)
+    follow((node,), made)
+    return made
 
 
 def _ordered(group: Group) -> list[Node]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 import subprocess
 import sys
@@ -52,6 +53,14 @@ def test_cnn_images(tmp_path: Path) -> None:
     (accuracy,) = accuracies(printed)
     assert accuracy >= LEAST_ACCURACY + 3
     assert (tmp_path / "cnn_images.png").is_file() or "filter  0: norm" in printed
+
+
+def test_onnx_finetune(tmp_path: Path) -> None:
+    if importlib.util.find_spec("magika") is None:
+        pytest.skip("magika is not installed: it is part of the extra `models`")
+    printed = run(tmp_path, str(ROOT / "examples" / "onnx_finetune.py"))
+    assert "after: new graphs: 8 txt\n" in printed
+    assert "after: new Python files: 8 python\n" in printed
 
 
 def test_demo(tmp_path: Path) -> None:

@@ -205,6 +205,11 @@ def expand_example() -> list[Tensor]:
     return [Attention(False, 0.5, False)(q, k, v)]
 
 
+def attention_example() -> list[Tensor]:
+    q, k, v = (gd.placeholder(name, ("N", 2, 300, 4)) for name in "qkv")
+    return [Attention(True, 0.5)(q, k, v)]
+
+
 def regions_example() -> list[Tensor]:
     x = gd.placeholder("x", ("T", 3))
     w = gd.parameter(np.ones(3), "w")
@@ -217,6 +222,7 @@ EXAMPLES: dict[str, Callable[[], list[Tensor]]] = {
     "regions": regions_example,
     "convolution": convolution_example,
     "pooling": pooling_example,
+    "attention": attention_example,
     "expand": expand_example,
     "canonicalise": canonicalise_example,
     "fold": fold_example,

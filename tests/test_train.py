@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from graphdl import nn, optim
 from graphdl.errors import CallError, FormatError, GraphdlError, ShapeError, StateError
 from graphdl.io import read, write
 from graphdl.ops.random_bits import default_state
-from graphdl.train import Callback, EarlyStop, History, Trainer
+from graphdl.train import Callback, EarlyStop, History, LayerReport, Trainer, page
 
 Array = np.ndarray[Any, Any]
 BACKENDS = ["native", "numpy"]
@@ -253,3 +254,56 @@ def test_plotting_without_matplotlib_is_told(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(GraphdlError, match=r"install graphdl\[plot\]"):
         History().plot()
+
+
+def layered() -> tuple[gd.Trainer, dict[str, np.ndarray[Any, Any]]]:
+    """A network with a unit that is always dead."""
+    gd.random.seed(0)
+    x, y = gd.placeholder("x", ("N", 4)), gd.placeholder("y", ("N",), "int64")
+    net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 3))
+    net.parameters()[1].value[0] = -1e6
+    generator = np.random.default_rng(0)
+    data = {"x": generator.normal(size=(64, 4)).astype("f"), "y": generator.integers(0, 3, 64)}
+    return gd.Trainer(nn.functional.cross_entropy(net(x), y), optim.Adam(lr=1e-2)), data
+
+
+def test_layers_are_measured_and_nothing_is_changed(tmp_path: Path) -> None:
+    trainer, data = layered()
+
+    class Guarded(LayerReport):
+        def on_epoch_end(self, trainer: gd.Trainer, epoch: int, record: Mapping[str, float]) -> None:
+            state = {name: tensor.value.copy() for name, tensor in trainer.state().items()}
+            assert "random.state" in state
+            super().on_epoch_end(trainer, epoch, record)
+            for name, tensor in trainer.state().items():
+                np.testing.assert_array_equal(tensor.value, state[name])
+
+    report = Guarded()
+    trainer.fit(data, epochs=3, batch_size=16, progress=False, callbacks=[report])
+    last = report.looks[-1]
+    assert len(report.looks) == 3
+    assert last.rate == 1e-2
+    weights = trainer.parameters
+    assert last.weight["0.weight"] == pytest.approx(float(np.linalg.norm(weights[0].value)))
+    assert all(0 < ratio < 1 for name, ratio in last.ratio.items() if name.endswith("weight"))
+    assert list(last.dead.values()) == [pytest.approx(1 / 8)]
+    assert "0.weight" in str(report)
+    assert "dead" in report._repr_html_()
+    assert max(map(len, str(report).splitlines())) <= 80
+    report.plot(tmp_path / "layers.svg")
+    assert (tmp_path / "layers.svg").stat().st_size > 1000
+
+
+def test_a_report_page_is_written(tmp_path: Path) -> None:
+    trainer, data = layered()
+    trainer.fit(data, epochs=2, batch_size=16, progress=False, report=tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for part in ("<svg", "learning rate", "0.weight", "Samples", "int64[16]"):
+        assert part in text
+    assert "http" not in re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL)
+
+
+def test_images_are_drawn_in_the_report() -> None:
+    text = page._samples("<image>", np.arange(32, dtype="f").reshape(2, 1, 4, 4))
+    assert text.count("<svg") == 2
+    assert "&lt;image&gt;" in text

@@ -49,16 +49,10 @@ def is_bad(array: Array) -> bool:
 
 
 def _node_of(graph: Graph, steps: Sequence[Step], number: int) -> Node | None:
-    """The node that step `number` computes, None inside of loops: steps come in the order of nodes, and equal fusions one after the other."""
-    origins = steps[number].origins
-    candidates = [node for node in graph.nodes if node in origins or _parts(node) == set(origins)]
-    before = sum(step.origins == origins for step in steps[:number])
-    return candidates[min(before, len(candidates) - 1)] if candidates else None
-
-
-def _parts(node: Node) -> set[Node]:
-    body = getattr(node.op, "body", None)
-    return {inner for inner in body.nodes if not inner.op.is_input} if node.op.pattern == "fusion" and body else set()
+    """The node that step `number` computes, None inside of loops."""
+    step = steps[number]
+    told = {getattr(step, "node", None), *step.origins}
+    return next((node for node in graph.nodes if node in told), None)
 
 
 def _results(node: Node) -> tuple[Tensor, ...]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -126,6 +128,16 @@ class NativeProgram:
     def assembly(self) -> str:
         """The module as assembly of the target."""
         return jit.assembly(self.llvm_ir(), self.target)
+
+    def debug_object(self, path: str | os.PathLike[str]) -> None:
+        """Write the program as one object file whose line tables lead from machine code to the lines that declared it.
+
+        `objdump -dl`, gdb and `perf annotate` read them. It is compiled anew for this. Raises OSError where it cannot be written.
+        """
+        from .lines import with_lines
+
+        lines = {kernel.function: min(found) for kernel in reversed(self.kernels) if (found := kernel.lines)}
+        Path(path).write_bytes(jit.compile_object(with_lines(self.llvm_ir(), lines), self.target))
 
     # -- making and finding ---------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from graphdl.ir import Node
+from graphdl.ir import Node, Provenance, Source
 from graphdl.kernel.counting import bytes_moved, flops_of
 from graphdl.sizes import Dim
 from graphdl.table import Table
@@ -33,6 +33,12 @@ class Kernel:
     flops: Dim
     bytes: Dim
     origins: tuple[Node, ...]
+    node: Node | None = None
+
+    @property
+    def _known(self) -> tuple[Provenance, ...]:
+        """What is known of this launch alone: equal fusions share their parts."""
+        return (self.node.provenance,) if self.node is not None else tuple(node.provenance for node in self.origins)
 
     @property
     def operations(self) -> tuple[str, ...]:
@@ -40,14 +46,19 @@ class Kernel:
         return tuple(dict.fromkeys(node.op.name for node in self.origins))
 
     @property
-    def sources(self) -> tuple[str, ...]:
+    def lines(self) -> tuple[Source, ...]:
         """The user's lines it comes from."""
-        return tuple(map(str, sorted({source for node in self.origins for source in node.provenance.sources})))
+        return tuple(sorted({source for known in self._known for source in known.sources}))
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The user's lines, as texts."""
+        return tuple(map(str, self.lines))
 
     @property
     def modules(self) -> tuple[str, ...]:
         """The modules it comes from."""
-        return tuple(sorted({module for node in self.origins for module in node.provenance.modules}))
+        return tuple(sorted({module for known in self._known for module in known.modules}))
 
     @property
     def origin(self) -> str:
@@ -93,7 +104,8 @@ def describe(launches: Sequence[Launch]) -> Kernels:
 
 def _describe(launch: Launch, *, is_packing: bool) -> Kernel:
     step, times = launch.step, launch.times
+    node = getattr(step, "node", None)
     if not is_packing:
-        return Kernel(step.name, launch.function, launch.tasks * times, flops_of(step) * times, bytes_moved(step) * times, tuple(step.origins))
+        return Kernel(step.name, launch.function, launch.tasks * times, flops_of(step) * times, bytes_moved(step) * times, tuple(step.origins), node)
     moved = launch.work * times * (2 * numpy_dtype(step.values[0].dtype).itemsize)
-    return Kernel(f"pack for {step.name}", launch.function, launch.tasks * times, 0, moved, tuple(step.origins))
+    return Kernel(f"pack for {step.name}", launch.function, launch.tasks * times, 0, moved, tuple(step.origins), node)

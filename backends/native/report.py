@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +31,7 @@ class Row:
         return self.flops / self.bytes if self.bytes else float("inf")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Profile:
     """The kernels of one program on given inputs, in the order of their launches.
 
@@ -77,6 +78,14 @@ class Profile:
         columns = ("kernel", "time", "share", "flops", "moved", "FLOP/s", "B/s", "of limit", "from")
         return Table(title, columns, rows, ("from",), footer)
 
+    @property
+    def brief(self) -> Table:
+        """The table in 80 columns: what takes long, and how far that is from the limit."""
+        full = self.table
+        kept = [full.columns.index(name) for name in ("kernel", "time", "share", "of limit", "from")]
+        rows = tuple(tuple(row[k] for k in kept) for row in full.rows)
+        return Table(full.title, tuple(full.columns[k] for k in kept), rows, full.texts, full.footer[:3])
+
     def _cells(self, row: Row) -> tuple[str, ...]:
         time = row.seconds or 1e-9
         part = row.seconds / self.total if self.total else 0.0
@@ -87,8 +96,19 @@ class Profile:
     def __str__(self) -> str:
         return self.table.text()
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         return self.table.html()
+
+    def _repr_svg_(self) -> str | None:
+        """The roofline, where matplotlib is installed."""
+        stream = io.StringIO()
+        try:
+            self.figure().savefig(stream, format="svg")
+        except BackendError:
+            return None
+        return stream.getvalue()
 
     def to_dict(self) -> dict[str, object]:
         """Everything as plain data, for JSON."""
@@ -117,13 +137,17 @@ class Profile:
 
     def plot(self, path: str | Path) -> None:
         """Draw the roofline with every kernel that computes something. Raises BackendError where matplotlib is missing."""
+        self.figure().savefig(path)
+
+    def figure(self) -> Any:
+        """The roofline as a matplotlib figure. Raises BackendError where matplotlib is missing."""
         try:
             from matplotlib.figure import Figure
         except ImportError:
             raise BackendError("the roofline is drawn by matplotlib, which is not installed: pip install graphdl[plot]") from None
         figure = Figure(figsize=(8, 5), layout="constrained")
         self._draw(figure.subplots())
-        figure.savefig(path)
+        return figure
 
     def _draw(self, axes: Any) -> None:
         drawn = [row for row in self.rows if row.flops and row.bytes and row.seconds]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from ..formula import Formula, latex, mathml
+from ..formula import Equation, Formula, Listed, Name, Number, latex, mathml
 from ..ir import Node, Source, Tensor
 
 WIDTH = 100
@@ -15,11 +16,37 @@ _COLUMN = 64
 
 
 @dataclass(frozen=True, eq=False)
+class Loop:
+    """Lines that hold for every value of `index`, from `values[0]` on: of steps in time, or of layers that are alike.
+
+    `starts` are the values before the first.
+    """
+
+    index: str
+    values: tuple[str, ...]
+    starts: tuple[Formula, ...] = ()
+
+    @property
+    def range(self) -> Formula:
+        """ℓ = 0, 1, …, 11"""
+        return Equation((Name(self.index), Listed(tuple(Number(value) for value in self.values))))
+
+    @property
+    def formulas(self) -> tuple[Formula, ...]:
+        return (self.range, *self.starts)
+
+    def __str__(self) -> str:
+        starts = ", where " + ", ".join(map(str, self.starts)) if self.starts else ""
+        return f"For {self.range}{starts}:"
+
+
+@dataclass(frozen=True, eq=False)
 class Step:
     """One line: an equation for `tensor`.
 
     `rule` names the rules that made it ("matmul, relu"), or the ops in a forward line; `forward` is the node it was
-    derived from, or the node itself in a forward line; `source` is the line of the user's that declared it.
+    derived from, or the node itself in a forward line; `source` is the line of the user's that declared it. In a `loop` it holds for
+    every value of the index, and `tensor` is that of the first.
     """
 
     formula: Formula
@@ -27,6 +54,7 @@ class Step:
     forward: Node
     source: Source | None
     tensor: Tensor
+    loop: Loop | None = None
 
     @property
     def latex(self) -> str:
@@ -40,11 +68,12 @@ class Step:
         return str(self.formula)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Derivation:
     """How a tensor is calculated: `forward` lines give names to values, `steps` lead from the output to the derivative.
 
-    For a tensor that is no derivative the steps are the forward lines. `remark` says what the formulas do not.
+    For a tensor that is no derivative the steps are the forward lines. `remark` says what the formulas do not, and `whole` is the last
+    step with everything put in that has a δ, where that is short and says more than the step.
     """
 
     tensor: Tensor
@@ -52,16 +81,25 @@ class Derivation:
     forward: tuple[Step, ...]
     steps: tuple[Step, ...]
     remark: str = ""
+    whole: Formula | None = None
 
     def __str__(self) -> str:
-        return "\n".join([str(self.title), *self._sections(), *textwrap.wrap(self.remark, WIDTH)])
+        return "\n".join([*textwrap.wrap(str(self.title), WIDTH), *self._sections(), *textwrap.wrap(self.remark, WIDTH)])
+
+    __repr__ = __str__
 
     def _sections(self) -> Iterator[str]:
         for heading, steps in self._parts():
             yield ""
             yield f"{heading}:"
-            for step in steps:
-                yield from _lines(str(step.formula), step.note)
+            for loop, inner in itertools.groupby(steps, key=lambda step: step.loop):
+                indent = "  " if loop is None else "    "
+                if loop is not None:
+                    yield from textwrap.wrap(str(loop), WIDTH - 2, initial_indent="  ", subsequent_indent="      ", break_long_words=False)
+                for step in inner:
+                    yield from _lines(str(step.formula), step.note, indent)
+        if self.whole is not None:
+            yield from ("", "In one line:", *_lines(str(self.whole), "", "  "))
 
     def _parts(self) -> Sequence[tuple[str, tuple[Step, ...]]]:
         parts = (("Forward", self.forward), ("Backward, from the output", self.steps)) if self.forward else (("Steps", self.steps),)
@@ -70,12 +108,17 @@ class Derivation:
     @property
     def latex(self) -> str:
         """All equations as one `aligned` environment, for use in display math."""
-        rows = [step.latex.replace(" = ", " &= ", 1) for _, steps in self._parts() for step in steps]
+        rows = [row for _, steps in self._parts() for row in _rows(steps, _latex_loop, lambda step: step.latex.replace(" = ", " &= ", 1))]
+        if self.whole is not None:
+            rows.append(latex(self.whole).replace(" = ", " &= ", 1))
         body = " \\\\\n".join(rows)
         return f"\\begin{{aligned}}\n{body}\n\\end{{aligned}}"
 
     def _repr_html_(self) -> str:
-        rows = "".join(f'<tr><th colspan="2" style="text-align:left">{heading}</th></tr>{"".join(map(_row, steps))}' for heading, steps in self._parts())
+        parts = [(heading, "".join(_rows(steps, _html_loop, _html_step))) for heading, steps in self._parts()]
+        if self.whole is not None:
+            parts.append(("In one line", f'<tr><td colspan="2" style="text-align:left">{mathml(self.whole)}</td></tr>'))
+        rows = "".join(f'<tr><th colspan="2" style="text-align:left">{heading}</th></tr>{body}' for heading, body in parts)
         remark = f"<p>{escape(self.remark)}</p>" if self.remark else ""
         return f"<div>{mathml(self.title)}<table>{rows}</table>{remark}</div>"
 
@@ -83,13 +126,30 @@ class Derivation:
         return f"$${self.latex}$$"
 
 
-def _row(step: Step) -> str:
-    return f'<tr><td style="text-align:left">{mathml(step.formula)}</td><td style="text-align:left"><code>{escape(step.note)}</code></td></tr>'
+def _rows(steps: Sequence[Step], tell_loop: Callable[[Loop], str], tell_step: Callable[[Step], str]) -> Iterator[str]:
+    """A row for every step, and one before those of a loop."""
+    for loop, inner in itertools.groupby(steps, key=lambda step: step.loop):
+        if loop is not None:
+            yield tell_loop(loop)
+        yield from map(tell_step, inner)
 
 
-def _lines(formula: str, note: str) -> Iterator[str]:
+def _latex_loop(loop: Loop) -> str:
+    return r"&\text{for }" + r",\ ".join(map(latex, loop.formulas)) + ":"
+
+
+def _html_loop(loop: Loop) -> str:
+    return f'<tr><td colspan="2" style="text-align:left">for {"".join(map(mathml, loop.formulas))}</td></tr>'
+
+
+def _html_step(step: Step) -> str:
+    indent = "" if step.loop is None else ";padding-left:2em"
+    return f'<tr><td style="text-align:left{indent}">{mathml(step.formula)}</td><td style="text-align:left"><code>{escape(step.note)}</code></td></tr>'
+
+
+def _lines(formula: str, note: str, indent: str) -> Iterator[str]:
     """The formula with its note in a column to the right, or below it where the formula is long."""
-    wrapped = textwrap.wrap(formula, WIDTH - 2, initial_indent="  ", subsequent_indent="      ", break_long_words=False) or ["  "]
+    wrapped = textwrap.wrap(formula, WIDTH - 2, initial_indent=indent, subsequent_indent=f"{indent}    ", break_long_words=False) or [indent]
     column = max(len(wrapped[-1]) + 2, min(_COLUMN, WIDTH - len(note)))
     yield from wrapped[:-1]
     if column + len(note) <= WIDTH:

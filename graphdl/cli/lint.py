@@ -12,7 +12,7 @@ from graphdl.inspect.target import load_target
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's flags."""
-    parser.add_argument("target", metavar="FILE.py:name", nargs="+", help="a tensor, list of tensors, graph or compiled program")
+    parser.add_argument("target", metavar="FILE.py:name", nargs="+", help="a tensor, list of tensors, graph, module or compiled program, or model.onnx")
     parser.add_argument("--json", action="store_true", help="print one JSON list instead of lines")
 
 

@@ -17,7 +17,7 @@ from graphdl.types import numpy_dtype
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's flags."""
-    parser.add_argument("target", metavar="FILE.py:name", help="a tensor, list of tensors, graph or compiled program")
+    parser.add_argument("target", metavar="FILE.py:name", help="a tensor, list of tensors, graph, module or compiled program, or model.onnx")
     parser.add_argument("--size", metavar="NAME=NUMBER", action="append", default=[], help="a symbolic size; may be repeated")
     parser.add_argument("--threads", type=int, help="threads to run on (default: all processors)")
     parser.add_argument("--repeat", type=int, help="runs to take the median of (default: half a second of them)")
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         profile.trace(arguments.trace)
     if arguments.plot:
         profile.plot(arguments.plot)
-    print(json.dumps(profile.to_dict(), indent=2) if arguments.json else profile.table.text(120))
+    print(json.dumps(profile.to_dict(), indent=2) if arguments.json else profile.brief.text(80))
     return 0
 
 

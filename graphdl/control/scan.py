@@ -13,6 +13,7 @@ from ..constraints import unify
 from ..errors import ShapeError, TypeRuleError
 from ..formula import Call, Formula
 from ..ir import Graph, Node, Tensor, as_tensor, make_node
+from ..ir.recurrence import Recurrence
 from ..op import Array, function
 from ..ops.elementwise import describe
 from ..ops.source import Placeholder
@@ -108,6 +109,10 @@ class Scan(Region):
 
     def formula(self, node: Node, *operands: Formula) -> Formula:
         return Call("scan", operands[: self.carries + self.sequences])
+
+    @property
+    def recurrence(self) -> Recurrence:
+        return Recurrence(self.body, self.carries, self.sequences, self.length, self.reverse)
 
     def lower_steps(self, lowering: Lowering, outputs: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         lowering.control.scan(self, outputs, operands)

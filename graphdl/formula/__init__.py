@@ -5,6 +5,7 @@ from .algebra import (
     ZERO,
     add,
     call,
+    contraction,
     divide,
     equal,
     label_name,
@@ -21,6 +22,7 @@ from .algebra import (
     transposed,
 )
 from .notation import latex, mathml
+from .sequence import TIME, Listed, Stack, at, rewritten, stack, subscripted
 from .tree import (
     Call,
     Counter,
@@ -44,6 +46,7 @@ from .tree import (
 
 __all__ = [
     "ONE",
+    "TIME",
     "ZERO",
     "Call",
     "Counter",
@@ -53,6 +56,7 @@ __all__ = [
     "Formula",
     "Fraction",
     "Indexed",
+    "Listed",
     "MatrixProduct",
     "Name",
     "Negative",
@@ -61,10 +65,13 @@ __all__ = [
     "Over",
     "Product",
     "Relation",
+    "Stack",
     "Sum",
     "Superscript",
     "add",
+    "at",
     "call",
+    "contraction",
     "divide",
     "equal",
     "label_name",
@@ -78,6 +85,9 @@ __all__ = [
     "power",
     "related",
     "reshaped",
+    "rewritten",
+    "stack",
+    "subscripted",
     "subtract",
     "total",
     "transposed",

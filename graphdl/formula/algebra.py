@@ -3,9 +3,11 @@ transposes vanish. The laws are those of real numbers, for reading, not for runn
 
 from __future__ import annotations
 
+from collections import Counter as Counted
 from collections.abc import Sequence
 
-from .tree import Call, Counter, Fenced, Formula, Fraction, MatrixProduct, Name, Negative, Number, OneHot, Over, Product, Relation, Sum, Superscript
+from .sequence import TIME, Stack, at
+from .tree import Call, Counter, Fenced, Formula, Fraction, Indexed, MatrixProduct, Name, Negative, Number, OneHot, Over, Product, Relation, Sum, Superscript
 
 ONE = Number("1")
 ZERO = Number("0")
@@ -39,6 +41,9 @@ def add(*terms: Formula) -> Formula:
     flat = [part for term in terms for part in (term.terms if isinstance(term, Sum) else (term,)) if part != ZERO]
     if len(flat) < 2:
         return flat[0] if flat else ZERO
+    times = Counted(flat)
+    if len(times) < len(flat):
+        return add(*(multiply(Number(str(count)), term) if count > 1 else term for term, count in times.items()))
     split = [_split(term) for term in flat]
     shared = split[0][2]
     if shared and all(bottom == shared for _, _, bottom in split):
@@ -90,10 +95,31 @@ def _product(factors: Sequence[Formula]) -> Formula:
 
 
 def matmul(x: Formula, y: Formula) -> Formula:
-    """Matrices side by side; the product is associative, so it is flat."""
+    """Matrices side by side; the product is associative, so it is flat. Over the rows of stacks it is a sum over steps."""
     (left, a), (right, b) = _unsigned(x), _unsigned(y)
+    rows = a.base if isinstance(a, Superscript) and a.above == _T else None
+    if rows is not None and (isinstance(rows, Stack) or isinstance(b, Stack)):
+        body = Over("Σ", TIME, MatrixProduct((transposed(at(rows)), at(b))))
+        return negate(body) if left != right else body
     factors = tuple(part for side in (a, b) for part in (side.factors if isinstance(side, MatrixProduct) else (side,)))
     return negate(MatrixProduct(factors)) if left != right else MatrixProduct(factors)
+
+
+def contraction(inputs: Sequence[str], summed: str, output: str, factors: Sequence[Formula]) -> Formula:
+    """A sum of products by labels; with an axis t that all factors lead with, matrices are multiplied step by step."""
+    if len(factors) == 2 and TIME in summed and all(labels[:1] == TIME for labels in inputs):
+        inner = "".join(label for label in summed if label != TIME)
+        for turn in (1, -1) if len(inner) == 1 and len(output) == 2 else ():
+            wanted = (output[0] + inner, inner + output[1])
+            sides = [_oriented(labels[1:], order, at(x)) for labels, order, x in zip(inputs[::turn], wanted, factors[::turn], strict=True)]
+            if None not in sides:
+                return Over("Σ", TIME, MatrixProduct(tuple(side for side in sides if side is not None)))
+    indexed = MatrixProduct(tuple(Indexed(x, tuple(map(Name, labels))) for x, labels in zip(factors, inputs, strict=True)))
+    return Over("Σ", summed, indexed) if summed else indexed
+
+
+def _oriented(labels: str, wanted: str, x: Formula) -> Formula | None:
+    return x if labels == wanted else transposed(x) if labels[::-1] == wanted else None
 
 
 def _unsigned(x: Formula) -> tuple[bool, Formula]:

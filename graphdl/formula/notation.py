@@ -55,15 +55,15 @@ class Pen:
         return ", "
 
 
-_BELOW = dict(zip("0123456789aehijklmnoprstuvx", "₀₁₂₃₄₅₆₇₈₉ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ", strict=True))
+_BELOW = dict(zip("0123456789aehijklmnoprstuvx+−", "₀₁₂₃₄₅₆₇₈₉ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ₊₋", strict=True))
 _ABOVE = dict(zip("0123456789T", "⁰¹²³⁴⁵⁶⁷⁸⁹ᵀ", strict=True))
 
 
 def lowered(text: str) -> str:
-    """A subscript in Unicode, with an underscore where a letter has no lowered form."""
+    """A subscript in Unicode: behind an underscore where a letter has no lowered form, and then in braces unless it is a path."""
     if all(letter in _BELOW for letter in text):
         return "".join(_BELOW[letter] for letter in text)
-    return f"_{text}"
+    return f"_{text}" if all(letter.isalnum() or letter in "._" for letter in text) else f"_{{{text}}}"
 
 
 class UnicodePen(Pen):
@@ -100,7 +100,8 @@ class UnicodePen(Pen):
 
 _LATEX = {
     "⊙": r"\odot ", "−": "-", "≠": r"\ne ", "≤": r"\le ", "≥": r"\ge ", "Σ": r"\sum", "Π": r"\prod", "σ": r"\sigma", "δ": r"\delta",
-    "ι": r"\iota", "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "√": r"\sqrt", "∂": r"\partial ", "∇": r"\nabla ",
+    "ℓ": r"\ell ", "⟨": r"\langle ", "⟩": r"\rangle ",
+    "…": r"\dots ", "ι": r"\iota", "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "√": r"\sqrt", "∂": r"\partial ", "∇": r"\nabla ",
 }  # fmt: skip
 _ESCAPES = {"\\": r"\backslash ", "_": r"\_", "{": r"\{", "}": r"\}", "%": r"\%", "&": r"\&", "#": r"\#", "$": r"\$", "^": r"\hat{}", "~": r"\sim "}
 
@@ -118,7 +119,7 @@ class LatexPen(Pen):
         return self.word(text) + (f"_{{{self.number(subscript)}}}" if subscript else "")
 
     def number(self, text: str) -> str:
-        return text if text.isalnum() and len(text) < 2 else "".join(_ESCAPES.get(letter, letter) for letter in text)
+        return text if text.isalnum() and len(text) < 2 and text not in _LATEX else "".join(_ESCAPES.get(letter, _LATEX.get(letter, letter)) for letter in text)
 
     def operator(self, sign: str, prefix: bool = False) -> str:
         return _LATEX.get(sign, sign) if prefix else f" {_LATEX.get(sign, sign).strip()} "

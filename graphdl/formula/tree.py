@@ -211,7 +211,7 @@ class Call(Formula):
         return self.arguments
 
     def draw(self, pen: Pen) -> str:
-        return pen.row(pen.function(self.function, self.subscript, self.primes), pen.fenced("(", _listed(self.arguments, pen), ")"))
+        return pen.row(pen.function(self.function, self.subscript, self.primes), pen.fenced("(", listed(self.arguments, pen), ")"))
 
 
 @dataclass(frozen=True)
@@ -289,7 +289,7 @@ class Indexed(Formula):
         return (self.base, *self.indices)
 
     def draw(self, pen: Pen) -> str:
-        return pen.row(pen.inside(self.base, ATOM), pen.fenced("[", _listed(self.indices, pen), "]"))
+        return pen.row(pen.inside(self.base, ATOM), pen.fenced("[", listed(self.indices, pen), "]"))
 
 
 @dataclass(frozen=True)
@@ -329,6 +329,7 @@ class Equation(Formula):
         return pen.row(*(part for k, side in enumerate(drawn) for part in ((pen.operator("="), side) if k else (side,))))
 
 
-def _listed(formulas: Sequence[Formula], pen: Pen) -> str:
+def listed(formulas: Sequence[Formula], pen: Pen) -> str:
+    """Formulas with commas between."""
     drawn = [x.draw(pen) for x in formulas]
     return pen.row(*(part for k, x in enumerate(drawn) for part in ((pen.comma(), x) if k else (x,))))

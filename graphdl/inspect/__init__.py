@@ -2,8 +2,9 @@
 
 from .comparison import Comparison, compare
 from .costs import Cost, cost
+from .finding import Finding
 from .flow import GradientFlow, gradient_flow
-from .linter import Finding, lint
+from .linter import lint
 from .norms import GradientNorms, LayerNorms, gradient_norms
 from .through_time import gradient_through_time
 

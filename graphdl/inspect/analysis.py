@@ -14,7 +14,7 @@ import numpy as np
 
 from ..ir import Graph, Node, Tensor
 from ..kernel.expression import Axis, Const, Expr, Guard, Index, IndexValue, Reduce, Scalar, Variable, fresh_axes, variable
-from ..sizes import as_size, atoms_of
+from ..sizes import Dim, SymbolAtom, as_size, atoms_of, evaluate, symbols_of, terms_of
 from ..types import TensorType, is_floating
 from .ranges import ANY, BOOLEAN, INF, Range, exactly, intersect, made, negate, square, total, union
 from .transfer import COMPARISONS, DOMAINS, TRANSFER
@@ -99,6 +99,12 @@ class Analysis:
         self.ranges[node.output] = found if is_floating(node.output.dtype) else intersect(found, limits.lower, limits.upper)
 
 
+def _least(size: Dim) -> float:
+    """The least value of a size whose symbols are all at least 1: a polynomial that only grows is least where they are 1."""
+    grows = all(coefficient >= 0 and all(isinstance(atom, SymbolAtom) for atom in monomial) for monomial, coefficient in terms_of(size))
+    return float(evaluate(size, dict.fromkeys(symbols_of(size), 1))) if grows else 1.0
+
+
 def of_dtype(dtype: str) -> Range:
     """All values of a dtype that are finite."""
     if dtype == "bool":
@@ -139,7 +145,7 @@ class _Reader:
         if isinstance(x, Variable):
             return self.analysis.ranges[self.leaves[x.position]]
         if isinstance(x, IndexValue):
-            return made(0.0, INF) if any(isinstance(atom, Axis) for atom in atoms_of(x.index)) else made(1.0, INF)
+            return made(0.0, INF) if any(isinstance(atom, Axis) for atom in atoms_of(x.index)) else made(_least(x.index), INF)
         if isinstance(x, Guard):
             return replace(union(self.evaluate(x.body, env), self.evaluate(x.otherwise, env)), masked=False)
         if isinstance(x, Reduce):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ..backends.native.codegen.entry import EntryWriter
 from ..backends.native.codegen.program import Emitted, emit_program
 from ..backends.native.executable import input_specs
 from ..backends.native.kernels import Kernels, describe
@@ -43,7 +44,7 @@ class NodeCost:
         return self.node.provenance.is_derived
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Cost:
     """The cost of one call. Sizes are polynomials in the symbolic sizes, with floors where memory is aligned.
 
@@ -140,8 +141,17 @@ class Cost:
     def __str__(self) -> str:
         return self.table.text()
 
+    __repr__ = __str__
+
     def _repr_html_(self) -> str:
         return self.table.html()
+
+
+class _Unwritten(EntryWriter):
+    """No entry: costs need the launches and the plan only."""
+
+    def write(self) -> None:
+        pass
 
 
 def cost(of: Tensor | Iterable[Tensor] | Graph | Executable, *, updates: Mapping[Tensor, Tensor] | None = None, mode: str = "train") -> Cost:
@@ -151,7 +161,7 @@ def cost(of: Tensor | Iterable[Tensor] | Graph | Executable, *, updates: Mapping
     """
     compilation = compilation_of(of, updates, mode)
     program = lower_graph(compilation.compiled)
-    emitted = emit_program(program, host(), input_specs(compilation)[1])
+    emitted = emit_program(program, host(), input_specs(compilation)[1], _Unwritten)
     return Cost(describe(emitted.launches), compilation, program, emitted)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from ..calculus import grad
 from ..compiler import Executable
@@ -15,24 +14,11 @@ from ..kernel.expression import Scalar, Variable
 from ..nn.buffer import is_buffer
 from ..types import is_floating, is_integer
 from .analysis import Analysis, Hazard
+from .finding import Finding
+from .learning import dead_paths, saturations
 from .transfer import REMEDIES
 
 WHERE = "gd.where passes the value but not the gradient on: give the inner function a safe operand, gd.where(c, f(gd.where(c, x, safe)), y)"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What is wrong, where the user wrote it, and what mends it. `node` is the forward node that is meant."""
-
-    rule: str
-    message: str
-    remedy: str
-    source: Source | None
-    node: Node
-
-    def __str__(self) -> str:
-        place = f"{self.source.file}:{self.source.line}" if self.source else "?"
-        return f"{place}: {self.rule}: {self.message}; {self.remedy}"
 
 
 def lint(of: Tensor | Iterable[Tensor] | Graph | Executable, *, parameters: Iterable[Tensor] = ()) -> list[Finding]:
@@ -48,10 +34,13 @@ def lint(of: Tensor | Iterable[Tensor] | Graph | Executable, *, parameters: Iter
         by = {tensor for node in given.nodes for _, _, tensor in node.provenance.cotangents}
         learned = [tensor for tensor in learned if tensor in by]
         graph = given
+        candidates = []
     else:
-        graph = Graph([*outputs, *_gradients(outputs, learned or [x for x in given.inputs if is_floating(x.dtype)])])
+        candidates = learned or [x for x in given.inputs if is_floating(x.dtype)]
+        graph = Graph([*outputs, *_gradients(outputs, candidates)])
     analysis = Analysis(graph, learned)
     found = [*_hazards(graph, analysis), *_cuts(given), *_broadcasts(given, analysis), *_unused(given, parameters), *_zeros(outputs, analysis)]
+    found += [*saturations(given, analysis, learned), *dead_paths(given, analysis, candidates, {one.node for one in found})]
     return sorted(found, key=lambda one: (one.source is None, one.source or Source("", 0), one.rule))
 
 

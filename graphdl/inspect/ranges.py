@@ -14,7 +14,7 @@ class Range:
 
     `zero` tells whether 0 may be among them, `tiny` whether a positive value may round to 0, `huge` whether one may overflow to
     infinity, as exp does. Along every group that a reduction joins, some element is at least `top`. `masked` values are 0 where a
-    condition does not hold.
+    condition does not hold. `steep` ones grow as squares do, or faster.
     """
 
     lower: float = -INF
@@ -24,6 +24,7 @@ class Range:
     huge: bool = False
     top: float = -INF
     masked: bool = False
+    steep: bool = False
 
     @property
     def may_be_zero(self) -> bool:
@@ -39,11 +40,11 @@ ANY = Range()
 BOOLEAN = Range(0.0, 1.0)
 
 
-def made(lower: float, upper: float, zero: bool = True, *, tiny: bool = False, huge: bool = False, top: float = -INF) -> Range:
+def made(lower: float, upper: float, zero: bool = True, *, tiny: bool = False, huge: bool = False, top: float = -INF, steep: bool = False) -> Range:
     """A range; what is no number becomes unbounded."""
     low = -INF if math.isnan(lower) else lower
     high = INF if math.isnan(upper) else upper
-    return Range(low, high, zero and low <= 0 <= high, tiny, huge, max(top, low))
+    return Range(low, high, zero and low <= 0 <= high, tiny, huge, max(top, low), steep=steep)
 
 
 def exactly(value: float) -> Range:
@@ -55,7 +56,9 @@ def union(x: Range, y: Range) -> Range:
     """What either holds; masked if one side is the number 0."""
     masked = x.masked or y.masked or (x.number == 0) != (y.number == 0)
     zero = x.may_be_zero or y.may_be_zero
-    return replace(made(min(x.lower, y.lower), max(x.upper, y.upper), zero, tiny=x.tiny or y.tiny, huge=x.huge or y.huge), masked=masked)
+    return replace(
+        made(min(x.lower, y.lower), max(x.upper, y.upper), zero, tiny=x.tiny or y.tiny, huge=x.huge or y.huge, steep=x.steep or y.steep), masked=masked
+    )
 
 
 def intersect(x: Range, lower: float, upper: float, zero: bool = True) -> Range:
@@ -74,20 +77,21 @@ def add(x: Range, y: Range) -> Range:
     same_sign = (x.lower >= 0 and y.lower >= 0) or (x.upper <= 0 and y.upper <= 0)
     zero = x.may_be_zero and y.may_be_zero if same_sign else True
     tiny = same_sign and not zero and (x.tiny or x.may_be_zero) and (y.tiny or y.may_be_zero)
-    return made(x.lower + y.lower, x.upper + y.upper, zero, tiny=tiny, huge=x.huge or y.huge, top=x.top + y.lower)
+    return made(x.lower + y.lower, x.upper + y.upper, zero, tiny=tiny, huge=x.huge or y.huge, top=x.top + y.lower, steep=x.steep or y.steep)
 
 
 def multiply(x: Range, y: Range) -> Range:
     """x * y of different operands."""
     corners = [_times(a, b) for a in (x.lower, x.upper) for b in (y.lower, y.upper)]
     zero = x.may_be_zero or y.may_be_zero
-    return replace(made(min(corners), max(corners), zero, tiny=x.tiny or y.tiny, huge=x.huge or y.huge), masked=x.masked or y.masked)
+    joined = made(min(corners), max(corners), zero, tiny=x.tiny or y.tiny, huge=x.huge or y.huge, steep=x.steep or y.steep)
+    return replace(joined, masked=x.masked or y.masked)
 
 
 def square(x: Range) -> Range:
     """x * x."""
     low = 0.0 if x.lower <= 0 <= x.upper else min(x.lower**2, x.upper**2)
-    return made(low, max(_times(x.lower, x.lower), _times(x.upper, x.upper)), x.may_be_zero, tiny=x.tiny, huge=x.huge)
+    return made(low, max(_times(x.lower, x.lower), _times(x.upper, x.upper)), x.may_be_zero, tiny=x.tiny, huge=x.huge, steep=True)
 
 
 def _times(a: float, b: float) -> float:
@@ -108,5 +112,5 @@ def total(x: Range) -> Range:
     """A sum of one or more values."""
     if x.lower >= 0:
         least = max(x.lower, x.top, 0.0)
-        return made(least, 0.0 if x.upper == 0 else INF, x.may_be_zero and least == 0, tiny=x.tiny and least == 0, huge=x.huge)
-    return made(-INF, 0.0 if x.upper <= 0 else INF, x.may_be_zero if x.upper <= 0 else True, huge=x.huge)
+        return made(least, 0.0 if x.upper == 0 else INF, x.may_be_zero and least == 0, tiny=x.tiny and least == 0, huge=x.huge, steep=x.steep)
+    return made(-INF, 0.0 if x.upper <= 0 else INF, x.may_be_zero if x.upper <= 0 else True, huge=x.huge, steep=x.steep)

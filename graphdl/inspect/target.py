@@ -1,7 +1,8 @@
-"""What the command line is pointed at: `FILE.py:name`, a tensor, list of tensors, graph, module or program that the file makes."""
+"""What the command line is pointed at: `FILE.py:name`, a tensor, list of tensors, graph, module or program that the file makes, or a model."""
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import sys
 from functools import reduce
@@ -21,18 +22,34 @@ def load_target(text: str) -> Target:
 
     Raises GraphdlError where there is no such file or name, or where it is nothing that has a graph.
     """
+    if text.endswith(".onnx"):
+        return _model(Path(text))
     path, separator, name = text.rpartition(":")
     if not separator or not path.endswith(".py") or not name:
-        raise GraphdlError(f"{text!r}: write FILE.py:name, where name is a tensor, a list of tensors, a graph or a compiled program")
+        accepted = "a tensor, a list of tensors, a graph, a module or a compiled program"
+        raise GraphdlError(f"{text!r}: write FILE.py:name, where name is {accepted}, or name an ONNX model")
     found = _take(_run(Path(path)), name, text)
     if isinstance(found, FunctionType):
         found = found()
     if isinstance(found, Executable | Graph):
         return found
+    found = getattr(found, "outputs", None) or found  # of a module that was called, or a loaded model
     tensors = [found] if isinstance(found, Tensor) else list(found) if isinstance(found, list | tuple) else []
     if not tensors or not all(isinstance(tensor, Tensor) for tensor in tensors):
-        raise GraphdlError(f"{text}: {type(found).__name__} is no tensor, list of tensors, graph or compiled program")
+        raise GraphdlError(f"{text}: {type(found).__name__} is no tensor, list of tensors, graph or compiled program, and no module that was called")
     return Graph(tensors)
+
+
+def _model(path: Path) -> Graph:
+    """The graph of an ONNX file. Raises GraphdlError where it is missing or ONNX files cannot be read here."""
+    if not path.is_file():
+        raise GraphdlError(f"there is no file {path}")
+    try:
+        loader = importlib.import_module("graphdl.onnx")
+    except ImportError as error:
+        raise GraphdlError(f"{path}: ONNX models cannot be read here: {error}") from None
+    model = loader.load(path)
+    return Graph(list(model.outputs), list(model.inputs))
 
 
 def _run(path: Path) -> Any:

@@ -55,7 +55,7 @@ def power(x: Range, y: Range) -> Range:
         return root(x)
     if n is not None and n == int(n) and n % 2 == 0:
         low = 0.0 if x.lower <= 0 <= x.upper else min(abs(x.lower), abs(x.upper))
-        return made(low**n if low or n > 0 else 0.0, INF, n > 0 and x.may_be_zero, huge=x.huge)
+        return made(low**n if low or n > 0 else 0.0, INF, n > 0 and x.may_be_zero, huge=x.huge, steep=n > 0)
     if x.lower < 0:
         return ANY
     if x.upper <= 1 and y.lower >= 0:
@@ -162,15 +162,24 @@ def _outside(lower: float, upper: float) -> Callable[[Range], str | None]:
     return lambda x: "is NaN where its operand is outside of its domain" if x.lower < lower or x.upper > upper else None
 
 
+def _overflows(x: Range) -> str | None:
+    if x.upper < INF or not (x.huge or x.steep):
+        return None
+    return f"is infinite where its operand, which grows as {'an exponential' if x.huge else 'a square'} does, is above {OVERFLOW:g}"
+
+
 # Where a function leaves its domain, or None.
 DOMAINS: dict[str, Callable[..., str | None]] = {
+    "exp": _overflows, "exp2": _overflows, "expm1": _overflows, "sinh": _overflows, "cosh": _overflows,
     "divide": _leaves_division, "log": _leaves_log, "log2": _leaves_log, "log10": _leaves_log, "power": _leaves_power,
     "sqrt": lambda x: "is NaN where its operand is negative" if _negative(x) else None,
     "rsqrt": lambda x: "is NaN or infinite where its operand is not positive" if _negative(x) or x.may_be_zero else None,
     "log1p": lambda x: "is NaN or -inf where its operand is not above -1" if x.lower <= -1 else None,
     "asin": _outside(-1, 1), "acos": _outside(-1, 1), "acosh": _outside(1, INF), "atanh": _outside(-1, 1),
 }  # fmt: skip
+_BOUND = "bound the operand, with gd.minimum or a tanh, or stay with its logarithm: gd.logsumexp, gd.log_softmax"
 REMEDIES: dict[str, str] = {
+    **dict.fromkeys(("exp", "exp2", "expm1", "sinh", "cosh"), _BOUND),
     "divide": "keep the divisor away from 0: add a small positive number, or take gd.where of a safe divisor",
     "log": "add a small positive number, or use the stable form: gd.log_softmax, gd.logsumexp, nn.functional.cross_entropy or ..._with_logits",
     "power": "keep the base positive: (x + eps) ** y, or x * x for a square",

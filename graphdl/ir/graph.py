@@ -101,6 +101,15 @@ class Graph:
         # By name: what inspects graphs stands far above them.
         importlib.import_module("graphdl.inspect.html").write_page(self, path)
 
+    def to_svg(self) -> str:
+        """The graph as a picture, up to 200 nodes."""
+        from .drawing import to_svg
+
+        return to_svg(self)
+
+    def _repr_svg_(self) -> str:
+        return self.to_svg()
+
     def to_dot(self) -> str:
         """The graph in Graphviz' language."""
         from .export import to_dot

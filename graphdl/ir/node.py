@@ -124,6 +124,11 @@ class Tensor:
         name = f" {self.name!r}" if self.name else ""
         return f"<Tensor{name} {self.node.op.name}: {self.type}>"
 
+    def _repr_html_(self) -> str:
+        from .drawing import tensor_html
+
+        return tensor_html(self)
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         function = FUNCTIONS.get(name)
         if function is None:

@@ -38,6 +38,7 @@ class Kernel:
     axes: tuple[Axis, ...]
     stores: tuple[Store, ...]
     origins: tuple[Any, ...] = field(default=(), compare=False)
+    node: Any = field(default=None, compare=False)  # what the origins are parts of: equal fusions share their parts
 
     @property
     def values(self) -> tuple[Expr, ...]:

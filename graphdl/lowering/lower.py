@@ -148,16 +148,16 @@ class Lowering:
             with reporting(lambda size: self._site(node, size)):
                 op.lower_steps(self, node.outputs, node.operands)
         else:
-            self._kernel(op.name, [(node.output, node.output)], Body(self.buffers, self._site), (node,))
+            self._kernel(op.name, [(node.output, node.output)], Body(self.buffers, self._site), (node,), node)
 
     def _fused(self, node: Node, body: Graph) -> None:
         inner = dict(zip(body.inputs, (self.buffers[operand] for operand in node.operands), strict=True))
         origins = tuple(n for n in body.nodes if not n.op.is_input)
         named = [n.op.name for n in origins if n.op.pattern != "injective"] or [n.op.name for n in origins]
         name = "_".join(dict.fromkeys(named[-4:]))
-        self._kernel(name, list(zip(body.outputs, node.outputs, strict=True)), Body(inner, self._site), origins)
+        self._kernel(name, list(zip(body.outputs, node.outputs, strict=True)), Body(inner, self._site), origins, node)
 
-    def _kernel(self, name: str, pairs: Sequence[tuple[Tensor, Tensor]], body: Body, origins: tuple[Node, ...]) -> None:
+    def _kernel(self, name: str, pairs: Sequence[tuple[Tensor, Tensor]], body: Body, origins: tuple[Node, ...], node: Node) -> None:
         """One kernel for tensors of one domain, or of leading axes of it: (tensor in the body, tensor outside)."""
         widest = max((inner for inner, _ in pairs), key=lambda tensor: tensor.ndim)
         axes = fresh_axes(widest.shape)
@@ -168,7 +168,7 @@ class Lowering:
             value = body.element(inner, index)  # before its own buffer exists
             stores.append((own, index, value, outer))
         written = tuple(Store(self.result(outer), own, index, value) for own, index, value, outer in stores)
-        self.add(Kernel(name, axes, written, origins))
+        self.add(Kernel(name, axes, written, origins, node))
 
     # -- results ------------------------------------------------------------------------------------------------
 

@@ -62,4 +62,5 @@ def _split(program: Program, kernel: Kernel, x: Reduce, length: int) -> list[Ker
         return total if y is x else None
 
     stores = tuple(Store(store.buffer, store.axes, store.index, transform(store.value, joined)) for store in kernel.stores)
-    return [Kernel(kernel.name, (part,), (own,), kernel.origins), Kernel(f"{kernel.name}_total", (), stores, ())]
+    of = kernel.origins, kernel.node
+    return [Kernel(kernel.name, (part,), (own,), *of), Kernel(f"{kernel.name}_total", (), stores, *of)]

@@ -31,6 +31,7 @@ class Module:
 
     _parent: weakref.ref[Module] | None = None
     _name: str = ""
+    _made: tuple[weakref.ref[Tensor], ...] = ()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The outputs for given inputs; subclasses write it."""
@@ -38,7 +39,14 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with self._scope():
-            return self.forward(*args, **kwargs)
+            made = self.forward(*args, **kwargs)
+        object.__setattr__(self, "_made", tuple(weakref.ref(x) for x in (made if isinstance(made, tuple) else (made,)) if isinstance(x, Tensor)))
+        return made
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """What the last call gave, while anybody holds it: what `gd.explain` and the explorer show of a module."""
+        return tuple(tensor for made in self._made if (tensor := made()) is not None)
 
     @contextmanager
     def _scope(self) -> Iterator[None]:
@@ -82,7 +90,7 @@ class Module:
         made = object.__new__(type(self))
         memo[id(self)] = made
         for name, value in vars(self).items():
-            if name not in ("_parent", "_name"):
+            if name not in ("_parent", "_name", "_made"):
                 setattr(made, name, copy.deepcopy(value, memo))
         return made
 

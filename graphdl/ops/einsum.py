@@ -10,7 +10,7 @@ import numpy as np
 
 from ..constraints import unify
 from ..errors import TypeRuleError
-from ..formula import Formula, Indexed, MatrixProduct, Name, Over
+from ..formula import Formula, contraction
 from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Expr, Index, fresh_axis, reduce
 from ..op import Access, Array, Op, Sample, function, normalize_axis, sample_array
@@ -110,8 +110,7 @@ class Einsum(Op):
         return reduce("sum", tuple(axes.values()), product)
 
     def formula(self, node: Node, *operands: Formula) -> Formula:
-        factors = MatrixProduct(tuple(Indexed(operand, tuple(map(Name, labels))) for operand, labels in zip(operands, self.inputs, strict=True)))
-        return Over("Σ", "".join(self.summed), factors) if self.summed else factors
+        return contraction(self.inputs, "".join(self.summed), self.output, operands)
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..constraints import unify
 from ..errors import ShapeError
-from ..formula import Call, Formula, reshaped, transposed
+from ..formula import Call, Formula, Indexed, Number, reshaped, transposed
 from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Expr, Index
 from ..op import Access, Array, Op, Sample, function, normalize_axis, sample_array
@@ -223,6 +223,19 @@ class Slice(Linear):
         if self.sizes == x.shape and all(start == 0 for start in self.starts) and all(step == 1 for step in self.steps):
             return x
         return Full(x.node.op.value, x.dtype, self.sizes)() if isinstance(x.node.op, Full) else None
+
+    def formula(self, node: Node, *operands: Formula) -> Formula:
+        parts = [Number(self._range(axis, whole)) for axis, whole in enumerate(node.operands[0].shape)]
+        lead = next((k for k, part in enumerate(parts) if part.text != ":"), len(parts))
+        return Indexed(operands[0], (*([Number("…")] if lead else []), *parts[lead:])) if lead < len(parts) else operands[0]
+
+    def _range(self, axis: int, whole: Dim) -> str:
+        start, size, step = self.starts[axis], self.sizes[axis], self.steps[axis]
+        if (start, size, step) == (0, whole, 1):
+            return ":"
+        if size == 1:
+            return str(start)
+        return f"{start}:{start + size * step}" + (f":{step}" if step != 1 else "")
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:

@@ -97,6 +97,10 @@ class Optimizer:
         assert self._rate is not None
         return self._rate
 
+    def rate(self) -> Tensor:
+        """The learning rate of the next step, as graph: float64 without axes."""
+        return self._current_rate()
+
     @property
     def lr(self) -> float:
         """The learning rate of the next step; setting it changes compiled programs too. Raises GraphdlError to set a schedule's."""

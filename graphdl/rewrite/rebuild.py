@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from ..errors import CompileError
 from ..ir import Graph, Node, Tensor, derived, make_node
+from .following import follow
 
 # What stands in for the results of a node, given its operands as they are by now; None if the node stays.
 Rewriting = Callable[[Node, tuple[Tensor, ...]], Sequence[Tensor] | None]
@@ -116,5 +117,7 @@ def _is(left: Tensor, right: Tensor) -> bool:
 
 def with_outputs(graph: Graph, values: Mapping[Tensor, Tensor]) -> Graph:
     """The graph of what stands in for the outputs; the graph itself if they all stay."""
+    for old, new in values.items():
+        follow((old.node,), new.node)
     outputs = tuple(values.get(tensor, tensor) for tensor in graph.outputs)
     return graph if same(outputs, graph.outputs) else Graph(outputs, graph.inputs)

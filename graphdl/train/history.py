@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
+import io
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import GraphdlError
@@ -39,6 +40,10 @@ class History(dict[str, list[float]]):
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows)
 
+    def _repr_svg_(self) -> str | None:
+        """The curves, where matplotlib is installed."""
+        return drawn(self.plot)
+
     def _repr_html_(self) -> str:
         head, *body = self.rows()
         lines = ["".join(f"<th>{html.escape(cell)}</th>" for cell in head)]
@@ -65,3 +70,13 @@ class History(dict[str, list[float]]):
         if path is not None:
             figure.savefig(path)
         return figure
+
+
+def drawn(plot: Callable[[], Any]) -> str | None:
+    """A figure as SVG; None where matplotlib is not installed."""
+    stream = io.StringIO()
+    try:
+        plot().savefig(stream, format="svg")
+    except GraphdlError:
+        return None
+    return stream.getvalue()

@@ -21,6 +21,7 @@ from .batches import Batch, Batches, Data, batch_length, epoch_order
 from .callbacks import Bar, Callback, EarlyStop, Lines
 from .checkpoint import load_checkpoint, save_checkpoint
 from .history import PREFIX, History
+from .page import ReportPage
 from .range_test import RangeTest, range_test
 
 Array = np.ndarray[Any, Any]
@@ -58,6 +59,7 @@ class Trainer:
         self.epochs = 0
         self.samples: int | None = None
         self.samples_per_second = 0.0
+        self.batch: Batch = {}
         self._options: dict[str, Any] = {"backend": backend, "threads": threads}
         self._programs: dict[Any, Executable] = {}
 
@@ -85,18 +87,22 @@ class Trainer:
         early_stop: EarlyStop | int | None = None,
         checkpoint: str | os.PathLike[str] | None = None,
         resume: str | os.PathLike[str] | None = None,
+        report: str | os.PathLike[str] | None = None,
     ) -> History:
         """Train until `epochs` epochs are done, and return what was measured; see `Batches` for `data` and `validation`.
 
         `seed` decides the order of the samples. `early_stop` is an `EarlyStop` or its patience. After each epoch, a
         checkpoint is written to `checkpoint`; `resume` takes one up and goes on to the same bits. `progress` shows a
-        bar on a terminal and a line for each epoch elsewhere.
+        bar on a terminal and a line for each epoch elsewhere. At the end, a page with curves, layers and samples is written
+        to `report`.
         """
         batches = Batches(data, self.graph.inputs, batch_size)
         stop = EarlyStop(early_stop) if isinstance(early_stop, int) else early_stop
         self.history, self.stopped, self.epochs, self.samples = History(), False, epochs, batches.samples
         done = 0 if resume is None else load_checkpoint(self, resume, seed=seed, early_stop=stop)
         listeners = [*self.callbacks, *callbacks, *([stop] if stop else []), *([_display()] if progress else [])]
+        if report is not None:
+            listeners.append(ReportPage(report))
         for listener in listeners:
             listener.on_fit_begin(self)
         try:
@@ -123,6 +129,7 @@ class Trainer:
         step, mean, begun = self.step, _Mean(self.measures), time.perf_counter()
         for batch in batches:
             values, count = step(**batch), batch_length(batch)
+            self.batch = batch
             mean.add(values, count)
             self.samples_per_second = mean.count / (time.perf_counter() - begun)
             for listener in listeners:

@@ -1,0 +1,328 @@
+"""Layers that are alike, told once: stretches of lines that differ only in numbers become lines with an index ℓ.
+
+A stretch is found by the shapes of its lines, with numbers and defined names left out. It is told once if every name in it is then the
+same in all layers, counts with them (`h.3.weight`), or is a value of the same or of the layer before.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from ..formula import Equation, Formula, Name, rewritten
+from .derivation import Loop, Step
+
+INDEX = "ℓ"
+LONGEST = 64  # lines of one layer
+LEAST = 6  # lines from which telling once is shorter
+_NUMBER = re.compile(r"−?\d+")
+
+
+def tell_once(forward: Sequence[Step], steps: Sequence[Step], title: Formula) -> tuple[list[Step], list[Step], Formula]:
+    """Both lists with repeated layers told once, and their values named alike everywhere, in the title too."""
+    names: dict[Formula, Name] = {}
+    found = []
+    for part in (forward, steps):
+        renamed = [_rename(step, names) for step in part]
+        found.append(_fold(renamed, names))
+    numbered = _numbered([*found[0], *found[1]], {name.text for name in names.values()})
+    title = rewritten(rewritten(title, names.get), numbered.get)
+    return [_rename(step, numbered) for step in found[0]], [_rename(step, numbered) for step in found[1]], title
+
+
+def _numbered(steps: Sequence[Step], letters: Iterable[str]) -> dict[Formula, Name]:
+    """New numbers for what has one of `letters` and stands outside of all loops, without the gaps that told layers leave."""
+    plain = [x for step in steps if isinstance(x := _defines(step), Name) and step.loop is None and x.text in letters and x.subscript.isdigit()]
+    others = {x for step in steps for x in step.formula.walk() if isinstance(x, Name)} - set(plain)
+    counts: dict[str, int] = {}
+    numbers: dict[Formula, Name] = {}
+    for name in plain:
+        counts[name.text] = counts.get(name.text, 0) + 1
+        numbers[name] = Name(name.text, str(counts[name.text]))
+    return {} if others & set(numbers.values()) else numbers
+
+
+def _rename(step: Step, names: Mapping[Formula, Name]) -> Step:
+    if not names:
+        return step
+    loop = step.loop and _rename_loop(step.loop, tuple(rewritten(start, names.get) for start in step.loop.starts))
+    return dataclasses.replace(step, formula=rewritten(step.formula, names.get), loop=loop)
+
+
+@functools.lru_cache(maxsize=16)
+def _rename_loop(loop: Loop, starts: tuple[Formula, ...]) -> Loop:
+    return loop if starts == loop.starts else Loop(loop.index, loop.values, starts)
+
+
+def _fold(steps: Sequence[Step], names: dict[Formula, Name]) -> list[Step]:
+    listing = _Listing(steps)
+    shapes: dict[Formula, int] = {}
+    keys = [shapes.setdefault(_key(step, listing.defined), len(shapes)) for step in steps]
+    told: list[Step] = []
+    own: dict[Formula, Name] = {}
+    tried: dict[int, int] = {}
+    k = 0
+    while k < len(steps):
+        stretch = _stretch(listing, keys, k, tried)
+        if stretch is None:
+            told.append(_rename(steps[k], own))
+            k += 1
+            continue
+        told += [_rename(step, own) for step in stretch.told()]
+        own |= stretch.names
+        k = stretch.end
+    names |= own
+    return told
+
+
+class _Listing:
+    """Lines, the names in each of them, and which line gives a name its meaning."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self.steps = steps
+        self.names = [[x for x in step.formula.walk() if isinstance(x, Name)] for step in steps]
+        self.own = [_defines(step) for step in steps]
+        self.defined = {name: k for k, name in enumerate(self.own) if name is not None and steps[k].loop is None}
+        self.places = [[self.defined.get(x) for x in names] for names in self.names]
+
+
+def _defines(step: Step) -> Name | None:
+    """The name that the line gives to its value."""
+    left = step.formula.parts[0] if isinstance(step.formula, Equation) else None
+    return left if isinstance(left, Name) else None
+
+
+def _key(step: Step, defined: Mapping[Name, int]) -> Formula:
+    def blank(x: Formula) -> Formula | None:
+        if not isinstance(x, Name):
+            return None
+        return Name("•") if x in defined else Name(_NUMBER.sub("#", x.text), _NUMBER.sub("#", x.subscript))
+
+    # A first layer may read what is no line: an operand that any other name stands for.
+    return rewritten(step.formula, blank)
+
+
+def _stretch(listing: _Listing, keys: Sequence[int], start: int, tried: dict[int, int]) -> _Stretch | None:
+    """The longest that begins here, of the shortest layers; of its rotations the one that mixes the fewest layers.
+
+    `tried` tells, for lengths of layers, up to which line nothing was found.
+    """
+    steps = listing.steps
+    for period in range(1, min(LONGEST, (len(steps) - start) // 2) + 1):
+        if tried.get(period, 0) > start:
+            continue
+        count = 1
+        while keys[start + count * period : start + (count + 1) * period] == keys[start : start + period] and start + (count + 1) * period <= len(steps):
+            count += 1
+        if count < 3 and (count < 2 or period * count < LEAST):
+            continue
+        if any(step.loop is not None for step in steps[start : start + period]):
+            continue
+        found = _rotations(listing, start, period, count)
+        if found:
+            return max(found, key=lambda one: (one.count, -one.mixed))
+        tried[period] = start + period
+    return None
+
+
+def _rotations(listing: _Listing, start: int, period: int, count: int) -> list[_Stretch]:
+    """What can be told once of layers that begin at `start` or later; no more is tried once one fits that mixes no layers."""
+    found: list[_Stretch] = []
+    for turn in range(period):
+        one = _Stretch.of(listing, start + turn, period, (count * period - turn) // period)
+        if one is not None and one.saves >= LEAST // 2:
+            found.append(one)
+            if not one.mixed and one.count >= count - 1:
+                break
+    return found
+
+
+@dataclass
+class _Stretch:
+    """`count` layers of `period` lines from `start` on. `names` gives every value its name by layer; `general` is what stands for a name
+    in the lines that are told, by line and place."""
+
+    listing: _Listing
+    start: int
+    period: int
+    count: int
+    values: list[int]
+    names: dict[Formula, Name] = field(default_factory=dict)
+    general: dict[tuple[int, int], Name] = field(default_factory=dict)
+    starts: dict[Name, Formula] = field(default_factory=dict)
+    mixed: int = 0
+
+    @property
+    def end(self) -> int:
+        return self.start + self.period * self.count
+
+    @property
+    def saves(self) -> int:
+        return self.period * (self.count - 1)
+
+    @classmethod
+    def of(cls, listing: _Listing, start: int, period: int, count: int) -> _Stretch | None:
+        """The stretch if it can be told once, with fewer layers if the last ones do not fit."""
+        while count >= 2:
+            found = cls(listing, start, period, count, [])
+            fits = found._read()
+            if fits == count:
+                return found
+            count = fits
+        return None
+
+    def _read(self) -> int:
+        """Find what stands for every name. Returns how many layers fit."""
+        layers = [self.listing.names[first : first + self.period] for first in range(self.start, self.end, self.period)]
+        if any([len(line) for line in layer] != [len(line) for line in layers[0]] for layer in layers):
+            return 0
+        columns = {(line, place): [layer[line][place] for layer in layers] for line in range(self.period) for place in range(len(layers[0][line]))}
+        inside = {place: self._is_inside(*place) for place in columns}
+        counted = [column for at, column in columns.items() if not inside[at]]
+        own = self._own_names()
+        self.values = _counting([*counted, *own], self.count)
+        step = self.values[1] - self.values[0]
+        letters = self._letters(own)
+        for place, column in columns.items():
+            fits = self._refer(place, column, letters, step) if inside[place] else self._count(place, column)
+            if fits < self.count:
+                return fits
+        return self.count
+
+    def _is_inside(self, line: int, place: int) -> bool:
+        """Whether the name at this place is a value of the stretch in all layers but perhaps the first."""
+        places, end = self.listing.places, self.end
+        return all((at := places[k][place]) is not None and self.start <= at < end for k in range(self.start + self.period + line, end, self.period))
+
+    def _layer(self, name: Name) -> tuple[int, int] | None:
+        """The layer and line that give a name its meaning, if they are in the stretch."""
+        position = self.listing.defined.get(name)
+        if position is None or not self.start <= position < self.end:
+            return None
+        return divmod(position - self.start, self.period)
+
+    def _own_names(self) -> list[list[Name]]:
+        """For every line the names that it defines in all layers, if it defines any."""
+        defined = [self.listing.own[self.start + line : self.end : self.period] for line in range(self.period)]
+        return [[x for x in column if x is not None] for column in defined]
+
+    def _letters(self, own: Sequence[Sequence[Name]]) -> list[_Letter]:
+        """What the value of every line is called. Names that count with the layers stay; others get the layer and a number."""
+        texts = [column[0].text if column else "" for column in own]
+        made = []
+        for line, column in enumerate(own):
+            general = _general(column, self.values) if len(column) == self.count else 0
+            if isinstance(general, Name) and column[0].subscript.isdigit():
+                made.append(_Letter(texts[line], int(column[0].subscript) - self.values[0], ""))
+            else:
+                made.append(_Letter(texts[line], 0, str(texts[: line + 1].count(texts[line]))))
+        return made
+
+    def _refer(self, place: tuple[int, int], column: list[Name], letters: Sequence[_Letter], step: int) -> int:
+        """A name that is a value of the same or an earlier layer."""
+        found = [self._layer(x) for x in column]
+        lags = [layer - at[0] for layer, at in enumerate(found) if at is not None]
+        lag, line = lags[-1], found[-1][1] if found[-1] else 0
+        for layer, at in enumerate(found):
+            if (at is None and layer >= lag) or (at is not None and (layer - at[0] != lag or at[1] != line)):
+                return layer
+        letter = letters[line]
+        self.general[place] = letter.general(-lag * step)
+        for layer in range(self.count):
+            own = column[layer] if lag == 0 else None
+            if own is not None:
+                self.names[own] = letter.at(self.values[layer])
+        for layer in range(lag):
+            before = letter.at(self.values[0] + (layer - lag) * step)
+            if before != column[layer]:
+                self.starts[before] = column[layer]
+            if column[layer] in self.listing.defined:
+                self.names[column[layer]] = before
+        return self.count
+
+    def _count(self, place: tuple[int, int], column: list[Name]) -> int:
+        """A name whose numbers count with the layers, or stay."""
+        general = _general(column, self.values)
+        if isinstance(general, int):
+            return general
+        self.mixed += INDEX in f"{general.text}{general.subscript}" and any(f"{INDEX}{sign}" in general.subscript for sign in "+−")
+        self.general[place] = general
+        return self.count
+
+    def told(self) -> list[Step]:
+        """The lines of all layers, told once."""
+        shown = [_shown(value) for value in self.values]
+        values = tuple(shown) if len(shown) < 4 else (shown[0], shown[1], "…", shown[-1])
+        starts = tuple(Equation((name, value)) for name, value in self.starts.items())
+        loop = Loop(INDEX, values, starts)
+        return [self._general_step(line, loop) for line in range(self.period)]
+
+    def _general_step(self, line: int, loop: Loop) -> Step:
+        step = self.listing.steps[self.start + line]
+        meaning: dict[Formula, Formula] = {x: self.general[line, place] for place, x in enumerate(self.listing.names[self.start + line])}
+        return dataclasses.replace(step, formula=rewritten(step.formula, meaning.get), loop=loop)
+
+
+@dataclass(frozen=True)
+class _Letter:
+    """What a line's value is called: its number is that of the layer and `offset`, or it has the layer and a number of its own."""
+
+    text: str
+    offset: int
+    number: str
+
+    def at(self, layer: int) -> Name:
+        return Name(self.text, _joined(_shown(layer + self.offset), self.number))
+
+    def general(self, shift: int) -> Name:
+        return Name(self.text, _joined(_shifted(shift + self.offset), self.number))
+
+
+def _counting(columns: Iterable[Sequence[Name]], count: int) -> list[int]:
+    """The numbers of the layers: those in the first name that counts, else from 1."""
+    for column in columns:
+        numbers = [_NUMBER.findall(f"{x.text} {x.subscript}") for x in column]
+        for first, second, *_ in zip(*numbers[:2], strict=False):
+            if first != second:
+                step = _value(second) - _value(first)
+                return [_value(first) + k * step for k in range(count)]
+    return list(range(1, count + 1))
+
+
+def _general(column: Sequence[Name], values: Sequence[int]) -> Name | int:
+    """The name with ℓ for the number that counts; or the first layer where it does not."""
+    first = column[0]
+    parts = [_NUMBER.findall(x.subscript) for x in column]
+    if any(x.text != first.text for x in column):
+        return next(k for k, x in enumerate(column) if x.text != first.text)
+    made = []
+    for place, number in enumerate(parts[0]):
+        offsets = [_value(numbers[place]) - values[k] for k, numbers in enumerate(parts)]
+        if all(numbers[place] == number for numbers in parts):
+            made.append(number)
+        elif len(set(offsets)) == 1:
+            made.append(_shifted(offsets[0]))
+        else:
+            same, counted = (next((k for k, x in enumerate(xs) if x != xs[0]), len(xs)) for xs in ([p[place] for p in parts], offsets))
+            return max(same, counted)
+    numbers = iter(made)
+    return Name(first.text, _NUMBER.sub(lambda _: next(numbers), first.subscript))
+
+
+def _value(number: str) -> int:
+    return int(number.replace("−", "-"))
+
+
+def _shown(value: int) -> str:
+    return str(value).replace("-", "−")
+
+
+def _shifted(offset: int) -> str:
+    return INDEX if not offset else f"{INDEX}{'+' if offset > 0 else '−'}{abs(offset)}"
+
+
+def _joined(layer: str, number: str) -> str:
+    return f"{layer},{number}" if number else layer
