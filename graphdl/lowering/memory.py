@@ -1,22 +1,26 @@
 """Memory planning: which temporaries share a place in the arena.
 
 Sizes may be symbolic, so places are not packed by offset but by *slot*: a slot is as large as the largest temporary that ever
-lives in it, and a temporary takes a slot whose tenant has died, the best fitting one first. Offsets are then sums of slots,
-computed at the call. The same slot rule gives in-place results: a kernel that reads a dying temporary only where it writes takes its slot.
+lives in it. The largest temporaries choose first, and each takes the smallest slot that nobody else lives in at its time. Offsets are
+then sums of slots, computed at the call. The same slot rule gives in-place results: a kernel that reads a dying temporary only where
+it writes takes its slot.
 """
 
 from __future__ import annotations
 
+import bisect
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..kernel.expression import Buffer
 from ..kernel.program import Control, Kernel, Program, Step, read_buffers
-from ..sizes import Dim, ceildiv, is_nonnegative, maximum
+from ..sizes import Dim, ceildiv, evaluate, is_nonnegative, maximum, symbols_of
 from .update import reads_only_in_place
 
 ALIGNMENT = 64
+STAGGER = 17 * ALIGNMENT  # between places: equal distances of a power of two would put them into the same sets of the caches
+USUAL = 64  # for symbols, where sizes are put in order
 
 
 @dataclass(frozen=True)
@@ -106,49 +110,74 @@ def _written_once(step: Kernel, new: Buffer) -> bool:
 
 def plan(lives: Sequence[Interval]) -> Plan:
     """Give every temporary a slot, and slots their offsets."""
-    sizes: list[Dim] = []
-    free: list[int] = []
-    slot_of: dict[Buffer, int] = {}
-    busy: list[tuple[int, int]] = []  # (last step, slot)
-    for life in lives:
-        released = [slot for last, slot in busy if last < life.first]
-        busy = [(last, slot) for last, slot in busy if last >= life.first]
-        free.extend(released)
-        if life.replaces is not None and life.replaces in slot_of and (life.first, slot_of[life.replaces]) in busy:
-            slot = slot_of[life.replaces]
-            busy.remove((life.first, slot))
-        else:
-            slot = _best(free, sizes, life.size)
-        sizes[slot] = maximum(sizes[slot], life.size)
-        slot_of[life.buffer] = slot
-        busy.append((life.last, slot))
-    offsets: list[Dim] = []
+    slots: list[_Slot] = []
+    slot_of: dict[Buffer, _Slot] = {}
+    for tenancy in sorted(_tenancies(lives), key=lambda one: (-_guess(one.size), one.first)):
+        slot = next((slot for slot in reversed(slots) if slot.is_free(tenancy)), None)  # slots stand from the largest to the smallest
+        if slot is None:
+            slot = _Slot()
+            slots.append(slot)
+        slot.take(tenancy)
+        slot_of |= dict.fromkeys(tenancy.buffers, slot)
     total: Dim = 0
-    for size in sizes:
-        offsets.append(total)
-        total = total + ceildiv(size, ALIGNMENT) * ALIGNMENT
-    return Plan({buffer: offsets[slot] for buffer, slot in slot_of.items()}, total)
+    for slot in slots:
+        slot.offset = total
+        total = total + ceildiv(slot.size, ALIGNMENT) * ALIGNMENT + STAGGER
+    return Plan({life.buffer: slot_of[life.buffer].offset for life in lives}, total)
 
 
-@functools.lru_cache(maxsize=4096)
-def _is_at_least(x: Dim, y: Dim) -> bool:
-    """Whether x >= y for all sizes. Equal layers ask the same again and again."""
-    return is_nonnegative(x - y)
+@dataclass
+class _Tenancy:
+    """Temporaries that replace each other in place, from the first moment of the first to the last of the last."""
+
+    buffers: list[Buffer]
+    first: int
+    last: int
+    size: Dim
 
 
-def _best(free: list[int], sizes: list[Dim], needed: Dim) -> int:
-    """The smallest free slot that is surely large enough, else one that may grow, else a new one."""
-    enough = [slot for slot in free if _is_at_least(sizes[slot], needed)]
-    smaller = [slot for slot in free if _is_at_least(needed, sizes[slot])]
-    if enough:
-        chosen = enough[0]
-        for slot in enough[1:]:
-            if _is_at_least(sizes[chosen], sizes[slot]):
-                chosen = slot
-    elif smaller:
-        chosen = smaller[-1]
-    else:
-        sizes.append(0)
-        return len(sizes) - 1
-    free.remove(chosen)
-    return chosen
+def _tenancies(lives: Sequence[Interval]) -> list[_Tenancy]:
+    """All temporaries, those that replace each other together. Lives come in the order of first use."""
+    ending: dict[Buffer, _Tenancy] = {}
+    found: list[_Tenancy] = []
+    for life in lives:
+        tenancy = None if life.replaces is None else ending.pop(life.replaces, None)
+        if tenancy is None or tenancy.last != life.first:
+            tenancy = _Tenancy([], life.first, life.last, life.size)
+            found.append(tenancy)
+        tenancy.buffers.append(life.buffer)
+        tenancy.last = life.last
+        ending[life.buffer] = tenancy
+    return found
+
+
+class _Slot:
+    """A place in the arena, and when it is taken: moments in order, a first and a last one for every tenant."""
+
+    def __init__(self) -> None:
+        self.size: Dim = 0
+        self.offset: Dim = 0
+        self.moments: list[int] = []
+
+    def is_free(self, tenancy: _Tenancy) -> bool:
+        """Whether no tenant lives here at any time of this one."""
+        place = bisect.bisect_left(self.moments, tenancy.first)
+        return place % 2 == 0 and bisect.bisect_right(self.moments, tenancy.last) == place
+
+    def take(self, tenancy: _Tenancy) -> None:
+        """Become large enough, and be taken for the time."""
+        self.size = self.size if _covers(self.size, tenancy.size) else maximum(self.size, tenancy.size)
+        place = bisect.bisect_left(self.moments, tenancy.first)
+        self.moments[place:place] = [tenancy.first, tenancy.last]
+
+
+@functools.lru_cache(1 << 16)  # a thousand temporaries have a few dozen sizes
+def _covers(large: Dim, small: Dim) -> bool:
+    """Whether `large` is surely no less than `small`."""
+    return is_nonnegative(large - small)
+
+
+@functools.lru_cache(1 << 16)
+def _guess(size: Dim) -> int:
+    """The size if all symbols are one number: only who chooses first depends on it, not what is correct."""
+    return evaluate(size, dict.fromkeys(symbols_of(size), USUAL))

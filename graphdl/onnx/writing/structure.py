@@ -159,6 +159,6 @@ def _scatter_add(writer: Writer, node: Node) -> str:
     return permuted(writer, writer.emit("ScatterND", base, at, given, reduction="add"), [int(k) for k in np.argsort(order)])
 
 
-@writes("custom_gradient", "recompute")
+@writes("at_least", "custom_gradient", "recompute")
 def _identity(writer: Writer, node: Node) -> str:
     return writer.emit("Identity", writer.name(node.operands[0]))
