@@ -210,6 +210,11 @@ def test_a_model_gives_its_forward_formulas() -> None:
     assert out is net.outputs[0]
 
 
+def test_narrow_text() -> None:
+    text = gd.explain(gd.grad(Network().loss, Network().parameters)).text(72)
+    assert max(map(len, text.splitlines())) <= 72
+
+
 def test_several_gradients_share_their_steps() -> None:
     network = Network()
     together = gd.explain([network.loss, *gd.grad(network.loss, network.parameters)])
