@@ -66,7 +66,7 @@ $(STAMP)-test: pyproject.toml | $(BIN)/python
 
 $(STAMP)-bench: pyproject.toml | $(BIN)/python
 	@echo "installing graphdl and what it is compared with into .venv"
-	@$(PIP) --editable '.[all]'
+	@$(PIP) --editable '.[test,plot,bench]'
 	@touch $@ $(STAMP)-test $(STAMP)
 
 $(STAMP)-browser: pyproject.toml | $(BIN)/python

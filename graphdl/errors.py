@@ -56,6 +56,18 @@ class FormatError(GraphdlError, ValueError):
     """A file is damaged, foreign or beyond its stated bounds."""
 
 
+class UnsupportedOpError(FormatError):
+    """A model uses ops that graphdl cannot translate; all are listed with their nodes and opsets."""
+
+
+class ValueNeededError(GraphdlError, ValueError):
+    """A size or option follows from the values of a model's inputs, which are known only at a call. `names` are those inputs."""
+
+    def __init__(self, message: str, names: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.names = names
+
+
 class StateError(GraphdlError, KeyError):
     """A state dictionary has missing, unexpected or misshapen entries; all are listed."""
 

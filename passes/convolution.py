@@ -27,6 +27,7 @@ from graphdl.rewrite import rewrite
 from graphdl.sizes import Dim, ceildiv, product
 from graphdl.types import Shape, is_floating
 
+FEW_TAPS = 32  # of a kernel whose taps are read where they lie, with the borders masked
 FEW_CHANNELS = 8  # columns below which a product by taps would leave vectors mostly empty
 
 
@@ -61,7 +62,14 @@ def _rewritten(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor |
         return _interleaved(op, x, w, counts) if known else None
     if _has_many_taps(w.shape[2:], counts):
         return None if _is_settled(op, x) else _by_kernel(op, x, w, counts)
-    return _flat(op, x, w, counts)
+    return None if _is_sparse(op, x, w) else _flat(op, x, w, counts)
+
+
+def _is_sparse(op: Convolution, x: Tensor, w: Tensor) -> bool:
+    """Whether every channel is a group of its own and few windows look at it: then nothing is to be tiled, and phases cost more than borders."""
+    taps = [size for size in w.shape[2:] if isinstance(size, int)]
+    known = len(taps) == w.ndim - 2 and math.prod(taps) <= FEW_TAPS
+    return known and max(op.strides) > 1 and op.groups == x.shape[1] == w.shape[0]
 
 
 def _is_settled(op: Convolution, x: Tensor) -> bool:
@@ -77,7 +85,7 @@ def _has_many_taps(kernel: Shape, counts: Shape) -> bool:
     return len(taps) < len(kernel) or math.prod(taps) > product(counts)  # type: ignore[operator]
 
 
-def _fitted(x: Tensor, low: Sequence[Dim], sizes: Sequence[Dim]) -> Tensor:
+def fitted(x: Tensor, low: Sequence[Dim], sizes: Sequence[Dim]) -> Tensor:
     """Spatial axes that begin `low` places earlier and have these `sizes`: with zeros around, or cut off."""
     lead = x.ndim - len(low)
     high = [size - own - before for size, own, before in zip(sizes, x.shape[lead:], low, strict=True)]
@@ -105,7 +113,7 @@ def _flat(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor:
         picked = Slice((0,) * x.ndim, (*x.shape[:2], *counts), (1, 1, *op.strides))(x) if (*x.shape[2:],) != (*counts,) else x
         op, x = replace(op, strides=(1,) * spatial, high=(0,) * spatial), picked
     grid = _grid(op, x.shape[2:], w.shape[2:], counts)
-    padded = _fitted(x, op.low, [size * s for size, s in zip(grid, op.strides, strict=True)])
+    padded = fitted(x, op.low, [size * s for size, s in zip(grid, op.strides, strict=True)])
     data = _in_phases(padded, op.strides, grid)
     data = reshape(data, (x.shape[0], groups, x.shape[1] // groups, math.prod(op.strides), product(grid)))
     weights = reshape(w, (groups, w.shape[0] // groups, product(w.shape[1:])))
@@ -152,7 +160,7 @@ def _interleaved(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor
     first = [(s - 1 - low) // s for s, low in zip(spread, op.low, strict=True)]
     low = [s - 1 - before - s * t for s, before, t in zip(spread, op.low, first, strict=True)]
     taps = [ceildiv(size + before, s) for size, before, s in zip(w.shape[2:], low, spread, strict=True)]
-    kernel = _fitted(w, low, [t * s for t, s in zip(taps, spread, strict=True)])
+    kernel = fitted(w, low, [t * s for t, s in zip(taps, spread, strict=True)])
     kernel = reshape(kernel, (groups, outputs, w.shape[1], *(size for pair in zip(taps, spread, strict=True) for size in pair)))
     phases = range(4, kernel.ndim, 2)
     turned = transpose(kernel, (0, *phases, 1, 2, *range(3, kernel.ndim, 2)))
@@ -177,7 +185,7 @@ def _by_kernel(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor:
     inner, outputs, kernel = x.shape[1] // groups, w.shape[0] // groups, w.shape[2:]
     given = zip(counts, op.strides, kernel, op.dilation, strict=True)
     grid = [(count - 1) * s + (taps - 1) * d + 1 for count, s, taps, d in given]
-    padded = _fitted(x, op.low, grid)
+    padded = fitted(x, op.low, grid)
     if x.shape[0] == 1 and groups > 1:
         return replace(op, low=(0,) * spatial, high=(0,) * spatial)(padded, w)
     weights = reshape(w, (groups, outputs, inner * product(kernel)))

@@ -290,7 +290,7 @@ def _build(node: Node, group: Group | None, needed: list[Tensor], built: dict[Te
 
 def _remade(node: Node, operands: list[Tensor]) -> Node:
     with derived("fusion", (), (node,)):
-        made = make_node(node.op, operands)
+        made = make_node(node.op, operands, like=node)
     follow((node,), made)
     return made
 

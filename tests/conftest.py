@@ -15,6 +15,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden texts anew")
     parser.addoption("--chromium", help="a Chromium to test the explorer in; without it those tests are not collected")
     parser.addoption("--fuzz-examples", type=int, default=2000, help="how many random graphs the differential fuzzer tries")
+    parser.addoption("--fuzz-files", type=int, default=500, help="how many damaged files of each format are read")
     parser.addoption("--fuzz-depth", type=int, default=12, help="how many ops one of them may have")
 
 

@@ -11,20 +11,24 @@ from graphdl.backends.native import target
 from graphdl.errors import ShapeError, TypeRuleError
 from graphdl.nn import functional as F
 from tests.tolerances import assert_close
-from tests.torch_cases import assert_equals_pytorch, load_cases
+from tests.torch_cases import Case, assert_equals_pytorch, load_cases
 
 CASES = {call: case for call, case in load_cases("spatial.npz").items() if call.startswith("Conv")}
 CONSTANT = {call for call in CASES if "padding_mode" in call}  # their padding needs known sizes
+
+
+def is_batched(case: Case) -> bool:
+    return case["input"].ndim == case["state|weight"].ndim
 
 
 @pytest.mark.parametrize("backend", ["native", "numpy"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("call", CASES)
 def test_convolutions_equal_pytorch(call: str, dtype: str, backend: str) -> None:
-    assert_equals_pytorch(call, CASES[call], dtype, backend, {0: "N"} if CASES[call]["input"].ndim > 3 else {})
+    assert_equals_pytorch(call, CASES[call], dtype, backend, {0: "N"} if is_batched(CASES[call]) else {})
 
 
-@pytest.mark.parametrize("call", [call for call in CASES if call not in CONSTANT and CASES[call]["input"].ndim == CASES[call]["state|weight"].ndim])
+@pytest.mark.parametrize("call", [call for call in CASES if call not in CONSTANT and is_batched(CASES[call])])
 def test_symbolic_spatial_sizes(call: str) -> None:
     axes = range(2, CASES[call]["input"].ndim)
     assert_equals_pytorch(call, CASES[call], "float64", "native", {0: "N"} | dict(zip(axes, "DHW", strict=False)))
@@ -103,7 +107,7 @@ def test_a_kernel_larger_than_a_symbolic_input_is_refused_at_the_call() -> None:
     ("make", "error", "mend"),
     [
         (lambda: nn.Conv2d(3, 8, 3, groups=2), ShapeError, "2 groups do not divide 3 input"),
-        (lambda: nn.Conv2d(3, 8, 3, padding_mode="mirror"), TypeRuleError, "zeros, reflect, replicate"),
+        (lambda: nn.Conv2d(3, 8, 3, padding_mode="mirror"), TypeRuleError, "zeros, reflect, replicate, circular"),
         (lambda: nn.Conv2d(3, 8, (3, 3, 3)), TypeRuleError, "2 of them"),
         (lambda: nn.ConvTranspose2d(3, 8, 3, padding_mode="reflect"), TypeRuleError, "zeros"),
         (lambda: nn.Conv2d(3, 8, 3)(gd.placeholder("x", ("N", 4, 5, 5))), ShapeError, "channels"),

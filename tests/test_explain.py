@@ -141,6 +141,15 @@ def test_a_vanished_source_file(tmp_path: Path) -> None:
     assert "model.py:3" in str(gd.explain(scope["g"]))
 
 
+@pytest.mark.parametrize(("exponent", "formula"), [(2, "2 x"), (3, "3 x²"), (0.5, "0.5 x^(−0.5)")])
+def test_derivatives_of_powers_read_as_in_a_textbook(exponent: float, formula: str) -> None:
+    x = gd.placeholder("x", ("N",), "float64")
+    gradient = gd.grad((x**exponent).sum(), x)
+    assert str(gd.explain(gradient).steps[-1].formula) == f"dL/dx = {formula}"
+    values = np.array([0.5, 1.0, 3.0])
+    np.testing.assert_allclose(gd.compile(gradient, [x])(values), exponent * values ** (exponent - 1), rtol=1e-14)
+
+
 def test_the_textbook(golden: Golden) -> None:
     """The formula that every course derives, with its layout of weights."""
     x, y = gd.placeholder("x", ("N", 4)), gd.placeholder("y", ("N",), "int64")

@@ -61,6 +61,7 @@ CASES: dict[str, tuple[Callable[[Any, Any], Any], ...]] = {
     "pad": (lambda m, x: m.pad(x, ((1, 2), (0, 0), (3, 1)), constant_values=4),),
     "pad edge": (lambda m, x: m.pad(x, 2, mode="edge"),),
     "pad reflect": (lambda m, x: m.pad(x, ((1, 2), (2, 1), (4, 0)), mode="reflect"),),
+    "pad wrap": (lambda m, x: m.pad(x, ((1, 2), (2, 1), (4, 0)), mode="wrap"),),
     "pad pair": (lambda m, x: m.pad(x, (1, 2)),),
     "concatenate": (lambda m, x: m.concatenate([x, x[:, :1], x], 1),),
     "stack": (lambda m, x: m.stack([x, x], -1),),
@@ -91,12 +92,59 @@ CASES: dict[str, tuple[Callable[[Any, Any], Any], ...]] = {
     "outer": (lambda m, x: m.outer(x, x[0]),),
     "dot": (lambda m, x: m.dot(x, x[0].T),),
     "dot vectors": (lambda m, x: m.dot(x[0, 0], x[0, 1]),),
+    "moveaxis": (lambda m, x: m.moveaxis(x, 0, -1),),
+    "moveaxis several": (lambda m, x: m.moveaxis(x, (2, 0), (0, 1)),),
+    "ravel": (lambda m, x: m.ravel(x),),
+    "roll": (lambda m, x: m.roll(x, 7),),
+    "roll axis": (lambda m, x: m.roll(x, -2, 1),),
+    "roll around": (lambda m, x: m.roll(x, 11, -1),),
+    "trace": (lambda m, x: m.trace(x[0, :, :4]),),
+    "square": (lambda m, x: m.square(x),),
+    "deg2rad": (lambda m, x: m.deg2rad(x),),
+    "rad2deg": (lambda m, x: m.rad2deg(x),),
+    "eye": (lambda m, x: m.eye(3, 5, -1, "float32"),),
+    "linspace": (lambda m, x: m.linspace(-1.0, 3.5, 7, dtype="float64"),),
+    "linspace of one": (lambda m, x: m.linspace(2.0, 5.0, 1, dtype="float64"),),
 }
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_function_agrees_with_numpy(case: tuple[Callable[[Any, Any], Any]]) -> None:
     assert_close(value(case[0](gd, gd.constant(X))), case[0](np, X))
+
+
+SPECIAL = np.array([0.0, -0.0, 1.5, -2.0, 1e200, -1e-200, np.inf, -np.inf, np.nan])
+PAIRS: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "hypot": lambda m, x, y: m.hypot(x, y),
+    "logaddexp": lambda m, x, y: m.logaddexp(x, y),
+    "heaviside": lambda m, x, y: m.heaviside(x, y),
+    "logical_and": lambda m, x, y: m.logical_and(x, y),
+    "logical_or": lambda m, x, y: m.logical_or(x, y),
+    "logical_xor": lambda m, x, y: m.logical_xor(x, y),
+    "logical_not": lambda m, x, y: m.logical_not(x),
+    "isinf": lambda m, x, y: m.isinf(x),
+    "nan_to_num": lambda m, x, y: m.nan_to_num(x),
+    "nan_to_num given": lambda m, x, y: m.nan_to_num(x, nan=1.0, posinf=2.0, neginf=-3.0),
+}
+
+
+@pytest.mark.parametrize("case", PAIRS.values(), ids=PAIRS)
+def test_every_pair_of_special_values(case: Callable[[Any, Any, Any], Any]) -> None:
+    x, y = (np.ascontiguousarray(part) for part in np.broadcast_arrays(SPECIAL[:, None], SPECIAL))
+    with np.errstate(all="ignore"):
+        assert_close(value(case(gd, gd.constant(x), gd.constant(y))), np.asarray(case(np, x, y)))
+
+
+@pytest.mark.parametrize("name", ["hypot", "logaddexp"])
+def test_gradients_of_pairs(name: str) -> None:
+    """Against the closed forms, at a place far from overflow and at one where plain formulas overflow."""
+    x, y = gd.placeholder("x", (3,), "float64"), gd.placeholder("y", (3,), "float64")
+    a, b = np.array([3.0, -4.0, 1e200]), np.array([4.0, 1.0, 1e199])
+    found = run(gd.grad(getattr(gd, name)(x, y).sum(), [x, y]), {x: a, y: b})
+    share = 1 / (1 + np.exp(np.minimum(b - a, 700)))
+    expected = (a / np.hypot(a, b), b / np.hypot(a, b)) if name == "hypot" else (share, 1 - share)
+    for one, wanted in zip(found, expected, strict=True):
+        assert_close(one, wanted, (1e-12, 1e-300))
 
 
 SPECS = {
@@ -129,7 +177,7 @@ def test_widths_and_sections_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ShapeError, match="at least 4"):
         gd.pad(x, 3, mode="reflect")
     with pytest.raises(TypeRuleError, match="constant, edge, reflect"):
-        gd.pad(x, 1, mode="wrap")
+        gd.pad(x, 1, mode="symmetric")
     with pytest.raises(ShapeError, match="equal parts"):
         gd.split(x, 2, 0)
     with pytest.raises(ShapeError, match="pair for every axis"):

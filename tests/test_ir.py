@@ -113,7 +113,7 @@ def test_numbers_that_a_dtype_does_not_hold(value: float, dtype: str) -> None:
         gd.full((2,), value, dtype)
     if isinstance(value, int):
         with pytest.raises(errors.TypeRuleError, match=f"is no {dtype}"):
-            x + value
+            _ = x + value
 
 
 def test_numbers_are_cast_as_arrays_are() -> None:

@@ -62,3 +62,28 @@ def test_an_exponential_is_computed_once() -> None:
     """Its first constant, log2(e), appears once in the code for whole rows."""
     x = gd.placeholder("x", ("N", 512))
     assert gd.compile(gd.softmax(x, -1), [x]).llvm_ir().count("0x3FF7154760000000") == 1
+
+
+def test_sums_over_several_axes_are_one_product_in_all_results() -> None:
+    """Time and batch become one axis of the reduction, the same one for each result that a kernel stores."""
+    x, y = gd.placeholder("x", (7, "N", 33)), gd.placeholder("y", (7, "N", 40))
+    total = gd.einsum("tnk,tnj->kj", x, y)
+    f = gd.compile([total * 2.0, total + 1.0], [x, y])
+    assert sum("compute" in kernel.function for kernel in f.kernels) == 1
+    a, b = (np.random.default_rng(3).standard_normal((7, 5, size), np.float32) for size in (33, 40))
+    expected = np.einsum("tnk,tnj->kj", a.astype("float64"), b.astype("float64"))
+    for found, wanted in zip(f(a, b), (expected * 2, expected + 1), strict=True):
+        assert_close(found, wanted.astype("float32"), (1e-5, 1e-5))
+
+
+def test_reductions_stand_before_the_choices_between_them() -> None:
+    """Beside one another in a result, the sums are computed once, in lanes, not element by element of the result."""
+    x = gd.placeholder("x", ("N", 300))
+    total, largest = (gd.broadcast_to(one, ("N", 300)) for one in (x.sum(axis=1, keepdims=True), x.max(axis=1, keepdims=True)))
+    f = gd.compile(gd.concatenate([x.sum(keepdims=True), x.max(keepdims=True)], 1), [x])
+    assert "call i1 @llvm.vector.reduce.or" not in f.llvm_ir()
+    for outputs in ([gd.concatenate([total, x, largest], 1)], [gd.concatenate([x.mean(keepdims=True)] * 2, 0)]):
+        for rows in (1, 5, 40):
+            array = np.random.default_rng(rows).standard_normal((rows, 300), np.float32)
+            for found, expected in zip(gd.compile(outputs, [x])(array), gd.compile(outputs, [x], backend="numpy")(array), strict=True):
+                assert_close(found, expected, (1e-5, 1e-5))

@@ -195,9 +195,19 @@ def convolution_example() -> list[Tensor]:
     return [y, *gd.grad(y.sum(), [x, w])]
 
 
+def pooling_example() -> list[Tensor]:
+    x = gd.placeholder("x", ("N", 4, 8))
+    return gd.grad(nn.functional.max_pool1d(x, 3, 2, 1).sum(), [x])
+
+
 def expand_example() -> list[Tensor]:
     q, k, v = (gd.placeholder(name, (1, 2, 3, 4)) for name in "qkv")
     return [Attention(False, 0.5, False)(q, k, v)]
+
+
+def attention_example() -> list[Tensor]:
+    q, k, v = (gd.placeholder(name, ("N", 2, 300, 4)) for name in "qkv")
+    return [Attention(True, 0.5)(q, k, v)]
 
 
 def regions_example() -> list[Tensor]:
@@ -211,6 +221,8 @@ EXAMPLES: dict[str, Callable[[], list[Tensor]]] = {
     "specialise": specialise_example,
     "regions": regions_example,
     "convolution": convolution_example,
+    "pooling": pooling_example,
+    "attention": attention_example,
     "expand": expand_example,
     "canonicalise": canonicalise_example,
     "fold": fold_example,

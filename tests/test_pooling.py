@@ -9,7 +9,7 @@ import graphdl as gd
 from graphdl import nn
 from graphdl.errors import ShapeError, TypeRuleError
 from graphdl.nn import functional as F
-from tests.torch_cases import assert_equals_pytorch, load_cases
+from tests.torch_cases import assert_equals_pytorch, load_cases, make_module
 
 CASES = {call: case for call, case in load_cases("spatial.npz").items() if not call.startswith("Conv")}
 FLEXIBLE = {call for call in CASES if "Pool" in call or call in ("Upsample(scale_factor=2)", "Upsample(size=(5, 3), mode='nearest')")}
@@ -19,12 +19,29 @@ FLEXIBLE = {call for call in CASES if "Pool" in call or call in ("Upsample(scale
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("call", CASES)
 def test_layers_equal_pytorch(call: str, dtype: str, backend: str) -> None:
-    assert_equals_pytorch(call, CASES[call], dtype, backend, {0: "N"} if CASES[call]["input"].ndim > 3 else {})
+    assert_equals_pytorch(call, CASES[call], dtype, backend, {0: "N"})
 
 
 @pytest.mark.parametrize("call", [call for call in CASES if call in FLEXIBLE and CASES[call]["input"].ndim == 4])
 def test_symbolic_spatial_sizes(call: str) -> None:
     assert_equals_pytorch(call, CASES[call], "float64", "native", {0: "N", 2: "H", 3: "W"})
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+@pytest.mark.parametrize("call", [call for call in CASES if "MaxPool" in call])
+def test_places_of_maxima_equal_pytorch(call: str, backend: str) -> None:
+    case = CASES[call]
+    module = make_module(f"{call[:-1]}, return_indices=True)", "float32")
+    x = gd.placeholder("x", ("N", *case["input"].shape[1:]), "float64")
+    values, places = gd.compile(module(x), [x], backend=backend)(case["input"])
+    np.testing.assert_array_equal(values, case["output"])
+    np.testing.assert_array_equal(places, case["indices"])
+
+
+def test_the_place_of_a_maximum_is_never_in_the_padding() -> None:
+    x = gd.placeholder("x", (1, 1, 4))
+    _, places = gd.compile(F.max_pool1d_with_indices(x, 3, 2, 1), [x])(np.full((1, 1, 4), -np.inf, "f"))
+    assert places.tolist() == [[[0, 1]]]
 
 
 @pytest.mark.parametrize("backend", ["native", "numpy"])
@@ -59,6 +76,9 @@ def test_global_pooling_is_a_mean() -> None:
         (lambda x: F.max_pool2d(x.astype("int64"), 2), TypeRuleError, "floating"),
         (lambda x: F.max_pool2d(x, 0), ShapeError, "at least 1"),
         (lambda x: F.adaptive_avg_pool2d(x, (1, 2, 3)), ShapeError, "output_size"),
+        (lambda x: F.adaptive_max_pool2d(x, (1, 2, 3)), ShapeError, "output_size"),
+        (lambda x: F.adaptive_max_pool1d(x.astype("int64"), 2), TypeRuleError, "floating"),
+        (lambda x: F.adaptive_max_pool1d(x[..., :0], 2), ShapeError, "empty axis"),
         (lambda x: F.interpolate(x, 3, mode="linear"), TypeRuleError, "bilinear"),
         (F.interpolate, TypeRuleError, "either size or scale_factor"),
         (lambda x: F.interpolate(x, 3, mode="nearest", align_corners=True), TypeRuleError, "align_corners"),
@@ -67,6 +87,7 @@ def test_global_pooling_is_a_mean() -> None:
         (lambda x: F.pad(x, (1, 2, 3)), ShapeError, "pair"),
         (lambda x: F.pad(x, (1, 2), "wrap"), TypeRuleError, "reflect"),
         (lambda x: F.pad(x, (6, 0), "reflect"), ShapeError, "at least 7"),
+        (lambda x: F.pad(x, (7, 0), "circular"), ShapeError, "at least as many"),
         (lambda x: nn.ZeroPad2d((1, 2, 3)), ShapeError, "4 of them"),
         (nn.ZeroPad1d(1), ShapeError, "2 or 3 axes"),
     ],

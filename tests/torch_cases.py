@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,13 @@ def cast(case: Case, dtype: str) -> Case:
 
 
 def make_module(call: str, dtype: str) -> nn.Module:
-    """The module that `call` writes down, such as `Conv2d(3, 4, 3, padding=1)`, in a dtype where it takes one."""
-    written = ast.parse(call, mode="eval").body
+    """The module that `call` writes down, such as `Conv2d(3, 4, 3, padding=1) #2`, in a dtype where it takes one."""
+    written = ast.parse(call, mode="eval").body  # what follows # only tells cases apart
     assert isinstance(written, ast.Call)
     assert isinstance(written.func, ast.Name)
     options = {keyword.arg or "": ast.literal_eval(keyword.value) for keyword in written.keywords}
     kind = getattr(nn, written.func.id)
-    if written.func.id.startswith(("Conv1", "Conv2", "Conv3", "ConvTranspose", "BatchNorm", "InstanceNorm", "RNN", "LSTM", "GRU")):
+    if "dtype" in inspect.signature(kind).parameters:
         options["dtype"] = dtype
     module: nn.Module = kind(*map(ast.literal_eval, written.args), **options)
     return module

@@ -48,7 +48,7 @@ class NativeProgram:
         self.compilation = compilation
         self.target: Target = host()
         self._inputs, self.size_names, self._equalities = input_specs(compilation)
-        self._bundle = self._from_cache() or self._make()
+        self._bundle = self._from_cache() or self._make(threads)
         facts = self._bundle.facts
         self.objects = self._bundle.blobs[: facts["objects"]]
         self._loaded = jit.load_objects(self.objects)
@@ -152,11 +152,11 @@ class NativeProgram:
         except FormatError:
             return None
 
-    def _make(self) -> Bundle:
+    def _make(self, threads: int) -> Bundle:
         from .units import compile_units
 
         emitted = self.emitted
-        objects = compile_units(emitted.module, self.target, default_cache())
+        objects = compile_units(emitted.module, self.target, default_cache(), threads)
         constants: list[bytes] = []
         facts = {
             "objects": len(objects),

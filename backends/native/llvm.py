@@ -440,9 +440,10 @@ class Function:
         return self.emit(x.type.with_lanes(0), f"extractelement {x.typed}, i64 {lane}")
 
     def tail_mask(self, remaining: Value, lanes: int) -> Value:
-        """Lanes k with k < `remaining` (i64)."""
-        wide = Type("i64", lanes)
-        return self.compare("slt", self.lanes_index(wide), self.splat(remaining, lanes))
+        """Lanes k with k < `remaining` (i64), compared in narrow integers: as few registers as the lanes' numbers need."""
+        narrow = I8 if lanes < 128 else I16
+        bounded = self.intrinsic("smax", I64, self.intrinsic("smin", I64, remaining, I64.const(lanes)), I64.const(0))
+        return self.compare("slt", self.lanes_index(narrow.with_lanes(lanes)), self.splat(self.convert("trunc", bounded, narrow), lanes))
 
     # -- atomics ------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 from .llvm import Module
 from .runtime.cache import ObjectCache, key_of
@@ -42,14 +43,14 @@ def _level(text: str) -> int:
     return 0 if "define i64 @entry(" in text and len(text) > LONG_ENTRY else 2
 
 
-def compile_units(module: Module, target: Target, cache: ObjectCache) -> list[bytes]:
-    """The object of every function of `module`, compiled where the cache has none. Raises BackendError."""
-    objects = []
-    for text in unit_texts(module):
-        key = key_of("unit", text, target=target)
-        data = cache.get(key)
-        if data is None:
-            data = compile_object(text, target, _level(text))
-            cache.put(key, data)
-        objects.append(data)
-    return objects
+def compile_units(module: Module, target: Target, cache: ObjectCache, threads: int) -> list[bytes]:
+    """The object of every function of `module`, compiled where the cache has none, so many at a time. Raises BackendError."""
+    texts = list(unit_texts(module))
+    keys = [key_of("unit", text, target=target) for text in texts]
+    objects = [cache.get(key) for key in keys]
+    missing = [k for k, data in enumerate(objects) if data is None]
+    with ThreadPoolExecutor(threads, "graphdl-compile") as pool:
+        for k, data in zip(missing, pool.map(lambda k: compile_object(texts[k], target, _level(texts[k])), missing), strict=True):
+            objects[k] = data
+            cache.put(keys[k], data)
+    return [data for data in objects if data is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from .. import mlp
@@ -24,7 +25,7 @@ def _graphdl(s: Sizes) -> Run:
     updates = optim.Adam(lr=RATE).updates(loss, [tensor for pair in parameters for tensor in pair])
     step = gd.compile([loss], [x, y], updates=updates)
     data = mlp.batch(s)
-    return lambda: step(*data)
+    return partial(step, *data)
 
 
 def _torch(s: Sizes, compiled: bool) -> Run:

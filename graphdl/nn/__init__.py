@@ -23,6 +23,7 @@ from .activation import (
     Softsign,
     Tanh,
 )
+from .adaptive_pooling import AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveMaxPool1d, AdaptiveMaxPool2d
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d
 from .buffer import assign
 from .classification import BCEWithLogitsLoss, CrossEntropyLoss, KLDivLoss, NLLLoss
@@ -34,8 +35,19 @@ from .linear import Bilinear, Flatten, Identity, Linear, Unflatten
 from .module import Module
 from .multihead import MultiheadAttention
 from .normalization import GroupNorm, LayerNorm, RMSNorm
-from .padding import ConstantPad1d, ConstantPad2d, ReflectionPad1d, ReflectionPad2d, ReplicationPad1d, ReplicationPad2d, ZeroPad1d, ZeroPad2d
-from .pooling import AdaptiveAvgPool1d, AdaptiveAvgPool2d, AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
+from .padding import (
+    CircularPad1d,
+    CircularPad2d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ZeroPad1d,
+    ZeroPad2d,
+)
+from .pooling import AvgPool1d, AvgPool2d, MaxPool1d, MaxPool2d
 from .positions import LearnedPositions, RotaryPositions, SinusoidalPositions
 from .recurrent import GRU, LSTM, RNN
 from .recurrent_cell import GRUCell, LSTMCell, RNNCell
@@ -52,6 +64,8 @@ __all__ = [
     "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
     "AvgPool1d",
     "AvgPool2d",
     "BCEWithLogitsLoss",
@@ -59,6 +73,8 @@ __all__ = [
     "BatchNorm2d",
     "BatchNorm3d",
     "Bilinear",
+    "CircularPad1d",
+    "CircularPad2d",
     "ConstantPad1d",
     "ConstantPad2d",
     "Conv1d",

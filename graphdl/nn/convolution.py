@@ -14,10 +14,10 @@ from ..ops.pad import pad as pad_array
 from ..ops.shape import expand_dims, reshape, squeeze
 from ..sizes import Dim
 from . import init
-from .module import Module
+from .module import Module, told
 
 Numbers = int | Sequence[int]
-MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge"}
+MODES = {"zeros": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
 def conv1d(
@@ -135,7 +135,7 @@ class _Layer(Module):
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         name = type(self).__name__
         if groups < 1 or in_channels % groups or out_channels % groups:
-            raise ShapeError(f"{name}: {groups} groups do not divide {in_channels} input and {out_channels} output channels")
+            raise ShapeError(f"{told(name)}: {groups} groups do not divide {in_channels} input and {out_channels} output channels")
         if padding_mode not in MODES:
             raise TypeRuleError(f"{name}: padding_mode {padding_mode!r} is not one of {', '.join(MODES)}")
         self.kernel_size = per_axis(kernel_size, self.count, f"{name}: kernel_size")

@@ -20,6 +20,14 @@ from ..ops.activation import (
     tanh,
 )
 from .activation import log_softmax, softmax, softplus
+from .adaptive_pooling import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_max_pool1d,
+    adaptive_max_pool1d_with_indices,
+    adaptive_max_pool2d,
+    adaptive_max_pool2d_with_indices,
+)
 from .attention import scaled_dot_product_attention
 from .batchnorm import batch_norm, instance_norm
 from .classification import binary_cross_entropy_with_logits, cross_entropy, kl_div, nll_loss
@@ -29,13 +37,17 @@ from .embedding import embedding, one_hot
 from .linear import bilinear, linear
 from .normalization import group_norm, layer_norm, rms_norm
 from .padding import pad
-from .pooling import adaptive_avg_pool1d, adaptive_avg_pool2d, avg_pool1d, avg_pool2d, max_pool1d, max_pool2d
+from .pooling import avg_pool1d, avg_pool2d, max_pool1d, max_pool1d_with_indices, max_pool2d, max_pool2d_with_indices
 from .regression import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 from .resizing import interpolate, pixel_shuffle, pixel_unshuffle
 
 __all__ = [
     "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
+    "adaptive_max_pool1d",
+    "adaptive_max_pool1d_with_indices",
+    "adaptive_max_pool2d",
+    "adaptive_max_pool2d_with_indices",
     "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
@@ -68,7 +80,9 @@ __all__ = [
     "log_softmax",
     "logsigmoid",
     "max_pool1d",
+    "max_pool1d_with_indices",
     "max_pool2d",
+    "max_pool2d_with_indices",
     "mish",
     "mse_loss",
     "nll_loss",

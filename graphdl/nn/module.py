@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import GraphdlError
 from ..ir import Tensor, module_scope
+from ..ir.provenance import user_source
 from .buffer import is_buffer, is_persistent, make_buffer
 from .state import load_arrays
 
@@ -177,7 +178,7 @@ class Module:
 
         Raises StateError that lists every missing, unexpected and unfit entry; with `strict=False` the first two are let pass.
         """
-        load_arrays(dict(self._state()), state, strict=strict, owner=type(self).__name__)
+        load_arrays(dict(self._state()), state, strict=strict, owner=told(type(self).__name__))
 
     def _state(self) -> Iterable[tuple[str, Tensor]]:
         """Names of the state in PyTorch's order: module by module, parameters before buffers."""
@@ -196,6 +197,12 @@ class Module:
             return f"{type(self).__name__}({self.extra_repr()})"
         lines = [part for part in (self.extra_repr(), *inside) if part]
         return f"{type(self).__name__}(\n  " + "\n  ".join(lines) + "\n)"
+
+
+def told(name: str) -> str:
+    """A name with the user's line that runs now, for errors about arguments that are no tensors."""
+    source = user_source()
+    return f"{name} ({source})" if source else name
 
 
 def _join(path: str, name: str) -> str:

@@ -22,7 +22,7 @@ from ..types import TensorType, is_floating
 from . import init
 from .attention import prepared
 from .linear import Linear, linear
-from .module import Module
+from .module import Module, told
 
 
 class MultiheadAttention(Module):
@@ -47,7 +47,7 @@ class MultiheadAttention(Module):
         dtype: Any = "float32",
     ) -> None:
         if num_heads < 1 or embed_dim < 1 or embed_dim % num_heads:
-            raise ShapeError(f"{type(self).__name__}: {num_heads} heads do not divide embed_dim={embed_dim}")
+            raise ShapeError(f"{told(type(self).__name__)}: {num_heads} heads do not divide embed_dim={embed_dim}")
         self.embed_dim = embed_dim
         self.kdim = embed_dim if kdim is None else kdim
         self.vdim = embed_dim if vdim is None else vdim

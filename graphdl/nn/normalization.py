@@ -14,7 +14,7 @@ from ..ops.reduction import mean, var
 from ..ops.shape import reshape
 from ..types import numpy_dtype
 from . import init
-from .module import Module
+from .module import Module, told
 
 
 def layer_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5) -> Tensor:
@@ -99,7 +99,7 @@ class GroupNorm(Module):
 
     def __init__(self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, dtype: Any = "float32") -> None:
         if num_groups < 1 or num_channels % num_groups:
-            raise ShapeError(f"GroupNorm: {num_groups} groups do not divide {num_channels} channels")
+            raise ShapeError(f"{told('GroupNorm')}: {num_groups} groups do not divide {num_channels} channels")
         self.num_groups = num_groups
         self.num_channels = num_channels
         self.eps = eps

@@ -12,13 +12,13 @@ from ..ops.pad import pad as pad_array
 from ..ops.shape import Slice
 from .module import Module
 
-MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge"}
+MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
     """A border around the last axes: `pad` has (before, after) of the last axis, then of the one before it, and so on.
 
-    Modes are constant (`value`, 0 unless given; negative widths cut off), reflect and replicate. Raises TypeRuleError, ShapeError.
+    Modes are constant (`value`, 0 unless given; negative widths cut off), reflect, replicate and circular. Raises TypeRuleError, ShapeError.
     """
     widths = list(zip(pad[::2], pad[1::2], strict=False))[::-1]
     if len(pad) % 2 or len(widths) > input.ndim:
@@ -117,3 +117,15 @@ class ReplicationPad2d(_Pad):
     """The outermost elements of the last two axes repeated."""
 
     count, mode = 2, "replicate"
+
+
+class CircularPad1d(_Pad):
+    """The last axis continued at each end by the elements of the other."""
+
+    count, mode = 1, "circular"
+
+
+class CircularPad2d(_Pad):
+    """The last two axes continued at each end by the elements of the other."""
+
+    count, mode = 2, "circular"

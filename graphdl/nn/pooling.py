@@ -1,25 +1,23 @@
-"""Pooling layers: the largest or the mean element of windows, or of a fixed number of cells."""
+"""Pooling layers: the largest or the mean element of windows."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from ..errors import ShapeError
 from ..ir import Tensor
 from ..ops.convolution import per_axis
 from ..ops.elementwise import describe
-from ..ops.pooling import MaxPool
-from ..ops.resize import mean_cells
-from ..ops.shape import expand_dims, squeeze
-from ..ops.source import full
+from ..ops.pooling import MaxPool, WindowArgmax
+from ..ops.shape import expand_dims, reshape, squeeze
+from ..ops.source import arange, full
 from ..ops.window import Window
 from ..ops.window_sum import WindowSum
 from ..sizes import Dim, ceildiv, minimum
 from .module import Module
 
 Numbers = int | Sequence[int]
-Optional = int | Sequence[int | None] | None
 
 
 def max_pool1d(
@@ -30,13 +28,27 @@ def max_pool1d(
     The stride is the kernel's size unless given. With `ceil_mode`, windows that start inside the data may reach beyond its end.
     Raises ShapeError for a kernel larger than the padded data, or padding of more than half a kernel.
     """
-    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode)
+    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode)[0]
 
 
 def max_pool2d(
     input: Tensor, kernel_size: Numbers, stride: Numbers | None = None, padding: Numbers = 0, dilation: Numbers = 1, ceil_mode: bool = False
 ) -> Tensor:
     """As `max_pool1d`, for input (N, C, H, W) or (C, H, W)."""
+    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode)[0]
+
+
+def max_pool1d_with_indices(
+    input: Tensor, kernel_size: Numbers, stride: Numbers | None = None, padding: Numbers = 0, dilation: Numbers = 1, ceil_mode: bool = False
+) -> tuple[Tensor, Tensor]:
+    """`max_pool1d`, and where in the data each largest element stands, int64: the first of equal ones."""
+    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def max_pool2d_with_indices(
+    input: Tensor, kernel_size: Numbers, stride: Numbers | None = None, padding: Numbers = 0, dilation: Numbers = 1, ceil_mode: bool = False
+) -> tuple[Tensor, Tensor]:
+    """`max_pool2d`, and where in its plane each largest element stands, as row * W + column, int64: the first of equal ones."""
     return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
@@ -56,16 +68,6 @@ def avg_pool2d(
 ) -> Tensor:  # fmt: skip
     """As `avg_pool1d`, for input (N, C, H, W) or (C, H, W); `divisor_override` divides every sum instead of the count."""
     return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
-
-
-def adaptive_avg_pool1d(input: Tensor, output_size: Optional) -> Tensor:
-    """The mean of each of `output_size` cells, that overlap where the size is no multiple, of input (..., L); None keeps the axis."""
-    return _adaptive(1, input, output_size)
-
-
-def adaptive_avg_pool2d(input: Tensor, output_size: Optional) -> Tensor:
-    """As `adaptive_avg_pool1d`, for the last two axes."""
-    return _adaptive(2, input, output_size)
 
 
 class _Slide:
@@ -108,11 +110,27 @@ def _batched(count: int, input: Tensor) -> tuple[Tensor, bool]:
     return (expand_dims(input, 0) if single else input), single
 
 
-def _max_pool(count: int, input: Tensor, kernel: Numbers, stride: Numbers | None, padding: Numbers, dilation: Numbers, ceil_mode: bool) -> Tensor:
+def _max_pool(
+    count: int, input: Tensor, kernel: Numbers, stride: Numbers | None, padding: Numbers, dilation: Numbers, ceil_mode: bool
+) -> tuple[Tensor, Tensor]:
     slide = _Slide(f"max_pool{count}d", count, input, kernel, stride, padding, dilation, ceil_mode)
     batch, single = _batched(count, input)
-    result = MaxPool(slide.kernel, slide.strides, slide.low, slide.high, slide.dilation)(batch)
-    return squeeze(result, 0) if single else result
+    op = MaxPool(slide.kernel, slide.strides, slide.low, slide.high, slide.dilation)
+    result, places = op(batch), _places(op, batch)
+    return (squeeze(result, 0), squeeze(places, 0)) if single else (result, places)
+
+
+def _places(op: MaxPool, x: Tensor) -> Tensor:
+    """The flat place in its plane of the element that each window takes. Windows of nothing but -inf take one that is not padding."""
+    taps: Tensor = op.other(WindowArgmax)(x)
+    flat, rest = full((), 0, "int64"), op.size
+    for axis, (size, kernel, window) in enumerate(zip(x.shape[2:], op.kernel, op.windows, strict=True), 2):
+        rest //= kernel
+        first = arange(taps.shape[axis]) * window.stride - window.low
+        place = reshape(first, (-1, *[1] * (x.ndim - 1 - axis))) + taps // rest % kernel * window.dilation
+        extent = full((), size, "int64")
+        flat = flat * extent + place.maximum(0).minimum(extent - 1)
+    return flat
 
 
 def _avg_pool(
@@ -129,15 +147,6 @@ def _avg_pool(
     return squeeze(result, 0) if single else result
 
 
-def _adaptive(count: int, input: Tensor, output_size: Optional) -> Tensor:
-    sizes = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * count
-    if input.ndim < count + 1 or len(sizes) != count:
-        raise ShapeError(f"adaptive_avg_pool{count}d: output_size {output_size} needs {count} spatial axes after the channels, got {describe(input)}")
-    for axis, size in zip(range(input.ndim - count, input.ndim), sizes, strict=True):
-        input = input if size is None else mean_cells(input, size, axis)
-    return input
-
-
 class _MaxPool(Module):
     count: ClassVar[int]
 
@@ -145,26 +154,26 @@ class _MaxPool(Module):
         self, kernel_size: Numbers, stride: Numbers | None = None, padding: Numbers = 0, dilation: Numbers = 1, return_indices: bool = False,
         ceil_mode: bool = False,
     ) -> None:  # fmt: skip
-        if return_indices:
-            raise NotImplementedError(f"{type(self).__name__}: return_indices is not supported")
+        self.return_indices = return_indices
         self.kernel_size, self.stride, self.padding = kernel_size, kernel_size if stride is None else stride, padding
         self.dilation, self.ceil_mode = dilation, ceil_mode
 
-    def forward(self, input: Tensor) -> Tensor:
-        return _max_pool(self.count, input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+    def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        result, indices = _max_pool(self.count, input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+        return (result, indices) if self.return_indices else result
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, dilation={self.dilation}, ceil_mode={self.ceil_mode}"
 
 
 class MaxPool1d(_MaxPool):
-    """`max_pool1d` as a module."""
+    """`max_pool1d` as a module; with `return_indices`, `max_pool1d_with_indices`."""
 
     count = 1
 
 
 class MaxPool2d(_MaxPool):
-    """`max_pool2d` as a module."""
+    """`max_pool2d` as a module; with `return_indices`, `max_pool2d_with_indices`."""
 
     count = 2
 
@@ -204,28 +213,3 @@ class AvgPool2d(_AvgPool):
     ) -> None:  # fmt: skip
         super().__init__(kernel_size, stride, padding, ceil_mode, count_include_pad)
         self.divisor_override = divisor_override
-
-
-class _AdaptiveAvgPool(Module):
-    count: ClassVar[int]
-
-    def __init__(self, output_size: Any) -> None:
-        self.output_size = output_size
-
-    def forward(self, input: Tensor) -> Tensor:
-        return _adaptive(self.count, input, self.output_size)
-
-    def extra_repr(self) -> str:
-        return f"output_size={self.output_size}"
-
-
-class AdaptiveAvgPool1d(_AdaptiveAvgPool):
-    """`adaptive_avg_pool1d` as a module."""
-
-    count = 1
-
-
-class AdaptiveAvgPool2d(_AdaptiveAvgPool):
-    """`adaptive_avg_pool2d` as a module."""
-
-    count = 2

@@ -13,13 +13,14 @@ from ..errors import ShapeError, TypeRuleError
 from ..ir import Tensor
 from ..ops.elementwise import describe
 from ..ops.join import concatenate, stack
+from ..ops.requirement import AtLeast
 from ..ops.select import where
 from ..ops.shape import expand_dims, squeeze, swapaxes
 from ..ops.source import arange, full
 from ..types import is_integer
 from .dropout import dropout
 from .module import Module
-from .recurrent_cell import Gated, LongShortTerm, Plain, State, Weights, check_state, held_weights, make_weights
+from .recurrent_cell import Gated, LongShortTerm, Plain, State, Weights, check_states, held_weights, make_weights
 
 
 def recur(kind: Plain, input: Tensor, state: State, weights: Weights, lengths: Tensor | None = None, reverse: bool = False) -> tuple[State, Tensor]:
@@ -77,14 +78,14 @@ class _Recurrent(Module):
         """The features that each direction gives."""
         return self.proj_size or self.hidden_size
 
-    def run(self, input: Tensor, state: Sequence[Tensor] | None, lengths: Tensor | None) -> tuple[Tensor, State]:
+    def run(self, input: Tensor, state: Sequence[Tensor] | Tensor | None, lengths: Tensor | None) -> tuple[Tensor, State]:
         """The output, and the last states of all layers and directions. Raises ShapeError or TypeRuleError for what does not fit."""
         self._check(input, lengths)
         if input.ndim == 2:
-            held = None if state is None else [expand_dims(x, 1) for x in state]
+            held = state if state is None or isinstance(state, Tensor) else [expand_dims(x, 1) for x in state]
             output, last = self.run(expand_dims(input, 0 if self.batch_first else 1), held, lengths)
             return squeeze(output, 0 if self.batch_first else 1), tuple(squeeze(x, 1) for x in last)
-        steps = swapaxes(input, 0, 1) if self.batch_first else input
+        steps = AtLeast(0, 1)(swapaxes(input, 0, 1) if self.batch_first else input)
         output, last = self._layers(steps, self._initial(steps, state), lengths)
         return (swapaxes(output, 0, 1) if self.batch_first else output), last
 
@@ -102,14 +103,12 @@ class _Recurrent(Module):
                 output = dropout(output, self.dropout)
         return output, tuple(stack(parts) for parts in zip(*ends, strict=True))
 
-    def _initial(self, steps: Tensor, state: Sequence[Tensor] | None) -> Sequence[Tensor]:
+    def _initial(self, steps: Tensor, state: Sequence[Tensor] | Tensor | None) -> Sequence[Tensor]:
         count = self.num_layers * len(self.directions)
         shapes = [(count, steps.shape[1], size) for size in (self.output_size, self.hidden_size)[: self.kind.states]]
         if state is None:
             return [full(shape, 0, steps.dtype) for shape in shapes]
-        for x, shape in zip(state, shapes, strict=True):
-            check_state(x, shape, type(self).__name__)
-        return state
+        return check_states(state, shapes, steps, type(self).__name__)
 
     def _check(self, input: Tensor, lengths: Tensor | None) -> None:
         name = type(self).__name__
@@ -130,7 +129,8 @@ class RNN(_Recurrent):
 
     Input (L, N, input_size), with `batch_first` (N, L, input_size), or (L, input_size); `hx` (layers * directions, N, hidden_size),
     zero by default. Gives the last layer's outputs, of both directions side by side, and the last states. The length may be symbolic.
-    With `lengths` (N,) integers, what lies behind a sample's length has no effect, and its outputs are 0.
+    With `lengths` (N,) integers, what lies behind a sample's length has no effect, and its outputs are 0. Raises ShapeError for a
+    length of zero (a symbolic one is refused by the call), an input or states of other sizes; TypeRuleError for other dtypes.
     """
 
     def __init__(

@@ -7,15 +7,17 @@ is one contraction. Gates are stacked in PyTorch's order: i, f, g, o for the LST
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from ..errors import ShapeError
+from ..errors import ShapeError, TypeRuleError
 from ..ir import Tensor
 from ..ops.elementwise import describe
 from ..ops.join import split
 from ..ops.shape import expand_dims, squeeze
 from ..ops.source import full
+from ..types import Shape
 from . import init
 from .linear import linear
 from .module import Module
@@ -125,8 +127,7 @@ class _Cell(Module):
             return tuple(squeeze(x, 0) for x in self.run(expand_dims(input, 0), given))
         shape = (input.shape[0], self.hidden_size)
         state = state or tuple(full(shape, 0, input.dtype) for _ in range(self.kind.states))
-        for x in state:
-            check_state(x, shape, type(self).__name__)
+        check_states(state, [shape] * self.kind.states, input, type(self).__name__)
         weights = held_weights(self)
         return self.kind.step(self.kind.project(input, weights), state, weights)
 
@@ -134,11 +135,18 @@ class _Cell(Module):
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
 
 
-def check_state(state: Tensor, shape: tuple[Any, ...], name: str) -> None:
-    """Raises ShapeError unless the initial state has this shape, as far as is known."""
-    known = all(a == b or not (isinstance(a, int) and isinstance(b, int)) for a, b in zip(state.shape, shape, strict=False))
-    if state.ndim != len(shape) or not known:
-        raise ShapeError(f"{name}: the initial state {describe(state)} needs the shape ({', '.join(map(str, shape))})")
+def check_states(states: Sequence[Tensor] | Tensor, shapes: Sequence[Shape], input: Tensor, name: str) -> Sequence[Tensor]:
+    """The states. Raises ShapeError unless there is one of each of the shapes, as far as is known; TypeRuleError for another dtype."""
+    if isinstance(states, Tensor) or len(states) != len(shapes):
+        given = describe(states) if isinstance(states, Tensor) else f"{len(states)}: {', '.join(map(describe, states))}"
+        raise ShapeError(f"{name}: needs a tuple of {len(shapes)} initial states, got {given}")
+    for state, shape in zip(states, shapes, strict=True):
+        unequal = any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in zip(state.shape, shape, strict=False))
+        if state.ndim != len(shape) or unequal:
+            raise ShapeError(f"{name}: the initial state {describe(state)} needs the shape ({', '.join(map(str, shape))})")
+        if state.dtype != input.dtype:
+            raise TypeRuleError(f"{name}: the initial state {describe(state)} needs the dtype of the input {describe(input)}: cast one with .astype")
+    return states
 
 
 class RNNCell(_Cell):

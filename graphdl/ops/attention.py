@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -29,7 +29,7 @@ class Attention(Op):
     Operands are query (..., H, L, E), key (..., G, S, E) and value (..., G, S, V); with `masked` a mask of the same rank whose
     axes are 1 or those of the weights (..., H, L, S); with `dropout` uint32 random bits (..., H, L, S). The result is (..., H, L, V).
     G divides H: query head h reads key head h // (H / G) (Ainslie et al. 2023). A boolean mask tells which keys a query sees, a
-    floating one is added. With `is_causal` query i sees the keys up to i only. A query that sees no key gets zeros.
+    floating one is added. With `is_causal` query i sees the keys up to i + offset only. A query that sees no key gets zeros.
     """
 
     name: ClassVar[str] = "attention"
@@ -37,6 +37,7 @@ class Attention(Op):
     scale: float
     masked: bool = False
     dropout: float = 0.0
+    offset: int = 0
 
     def infer(self, *operands: TensorType) -> TensorType:
         query, key, value = operands[:3]
@@ -75,7 +76,7 @@ class Attention(Op):
         scores = np.einsum("...le,...se->...ls", query, key) * query.dtype.type(self.scale)
         scores = scores if not self.masked else np.where(operands[3], scores, -np.inf) if operands[3].dtype == bool else scores + operands[3]
         if self.is_causal:
-            scores = np.where(np.tri(scores.shape[-2], scores.shape[-1]) > 0, scores, -np.inf)
+            scores = np.where(np.tri(scores.shape[-2], scores.shape[-1], self.offset) > 0, scores, -np.inf)
         highest = np.max(scores, axis=-1, keepdims=True, initial=-np.inf)
         weights = np.exp(scores - np.where(highest == -np.inf, 0, highest))
         total = weights.sum(axis=-1, keepdims=True)
@@ -111,14 +112,15 @@ class Attention(Op):
         seen = mask if mask is None or mask.dtype == "bool" else mask > float("-inf")
         if not self.is_causal:
             return seen
-        before: Tensor = Iota(shape, len(shape) - 1, "int64")() <= Iota(shape, len(shape) - 2, "int64")()
+        own: Tensor = Iota(shape, len(shape) - 2, "int64")()
+        before: Tensor = Iota(shape, len(shape) - 1, "int64")() <= (own + self.offset if self.offset else own)
         return before if seen is None else before & seen
 
     def _dropped(self, weights: Tensor, operands: Sequence[Tensor]) -> Tensor:
         return Dropout(self.dropout)(weights, operands[-1]) if self.dropout else weights
 
     def inference(self, *operands: Tensor) -> Tensor | None:
-        return Attention(self.is_causal, self.scale, self.masked)(*operands[:-1]) if self.dropout else None
+        return replace(self, dropout=0.0)(*operands[:-1]) if self.dropout else None
 
     def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
         # With P the weights: dV = Pᵀ dO, dP = dO Vᵀ, dS = P (dP - sum P dP), where the sum is that of O dO
@@ -152,6 +154,8 @@ class Attention(Op):
         seen[0, 0, 1] = False
         yield Sample(cls(False, 0.5), projected(2, 2, 3, 5))
         yield Sample(cls(True, 0.7), projected(4, 2, 5, 3))
+        yield Sample(cls(True, 0.7, offset=2), projected(2, 2, 3, 5))
+        yield Sample(cls(True, 0.7, offset=-1), projected(2, 2, 3, 5))
         yield Sample(cls(False, 0.5, True), (*projected(2, 1, 3, 5), seen), (0, 1, 2))
         yield Sample(cls(True, 0.5, True), (*projected(2, 1, 3, 5), np.where(seen, 0.3, -np.inf)), (0, 1, 2))
         yield Sample(cls(False, 0.5, True, 0.3), (*projected(2, 2, 3, 5), sample_array(1, 2, 1, 5), bits), (0, 1, 2, 3))

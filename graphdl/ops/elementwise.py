@@ -16,7 +16,7 @@ from ..ir import Node, Tensor, as_tensor
 from ..ir.node import FUNCTIONS
 from ..kernel import interpretation
 from ..kernel.derivative import derivative
-from ..kernel.expression import Const, Expr, Index, Scalar, Variable, inline, variable, walk
+from ..kernel.expression import Const, Expr, Index, Scalar, Variable, const, inline, transform, variable, walk
 from ..op import REGISTRY, Access, Array, Op
 from ..types import Shape, TensorType, is_floating, promote, promote_scalar
 from .source import full, full_value
@@ -69,8 +69,9 @@ class Elementwise(Op):
         slope = derivative(self.scalar(tuple(x.dtype for x in operands)), position)
         if isinstance(slope, Const):
             return None if slope.value == 0 else full(output.shape, slope.value, output.dtype)
-        if sum(isinstance(x, Scalar) for x in walk(slope)) <= 2:
-            return as_graph(slope, operands)
+        for written in (slope, _with_numbers(slope, operands)):
+            if sum(isinstance(x, Scalar) for x in walk(written)) <= 2:
+                return as_graph(written, operands)
         return PartialDerivative(self, position)(*operands)
 
     def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
@@ -93,6 +94,22 @@ class Elementwise(Op):
         if full_value(slope) == 1:
             return factor
         return -factor if full_value(slope) == -1 else factor * slope
+
+
+def _with_numbers(expression: Expr, operands: tuple[Tensor, ...]) -> Expr:
+    """A scalar expression with operands that are one number everywhere written as it, and what follows from numbers alone computed."""
+
+    def folded(x: Expr) -> Expr | None:
+        if isinstance(x, Variable):
+            value = full_value(operands[x.position])
+            return const(value, x.dtype) if isinstance(value, int | float) else None
+        if isinstance(x, Scalar) and all(isinstance(operand, Const) for operand in x.operands):
+            return const(interpretation.evaluate(x, ()).item(), x.dtype)
+        return None
+
+    if all(full_value(x) is None for x in operands):
+        return expression
+    return transform(transform(expression, folded), folded)
 
 
 @dataclass(frozen=True)

@@ -139,8 +139,9 @@ def place(x: Tensor, shape: Shape, starts: Shape, steps: tuple[int, ...]) -> Ten
 def pad(x: Any, pad_width: Any, mode: str = "constant", constant_values: float = 0) -> Tensor:
     """x with a border, as NumPy's `pad`: `pad_width` is a number, a pair (before, after) or a pair for every axis.
 
-    Modes are `constant`, `edge` (the outermost elements repeated) and `reflect` (mirrored without repeating them, so at
-    most an axis' size - 1 wide). Raises ShapeError for widths that do not fit, TypeRuleError for another mode.
+    Modes are `constant`, `edge` (the outermost elements repeated), `reflect` (mirrored without repeating them, so at most an
+    axis' size - 1 wide) and `wrap` (the elements of the other end, so at most an axis' size wide). Raises ShapeError for
+    widths that do not fit, TypeRuleError for another mode.
     """
     tensor = as_tensor(x)
     widths = _widths(pad_width, tensor.ndim)
@@ -177,7 +178,14 @@ def _reflection(x: Tensor, axis: int, width: Dim, before: bool) -> Tensor:
     return slice_axis(x, axis, width if before else size - 2, width, -1)
 
 
-_BORDERS = {"edge": _edge, "reflect": _reflection}
+def _other_end(x: Tensor, axis: int, width: Dim, before: bool) -> Tensor:
+    size = x.shape[axis]
+    if isinstance(size, int) and isinstance(width, int) and width > size:
+        raise ShapeError(f"pad: {width} elements of the other end need an axis of at least as many; axis {axis} of {x.type} has {size}")
+    return slice_axis(x, axis, size - width if before else 0, width)
+
+
+_BORDERS = {"edge": _edge, "reflect": _reflection, "wrap": _other_end}
 
 
 def _widths(given: Any, rank: int) -> list[tuple[Dim, Dim]]:

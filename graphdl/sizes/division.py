@@ -79,6 +79,12 @@ def is_nonnegative(size: Dim) -> bool:
     """Whether `size >= 0` for every value of its atoms, as far as can be proved by signs and bounds of the terms."""
     if isinstance(size, int):
         return size >= 0
+    if size.nonnegative is None:
+        size.nonnegative = _is_nonnegative(size)
+    return size.nonnegative
+
+
+def _is_nonnegative(size: Size) -> bool:
     if _has_natural_terms(size):
         return True
     below: Dim = 0

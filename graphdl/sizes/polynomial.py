@@ -62,12 +62,21 @@ class SymbolAtom(Atom):
 class Size:
     """An integer polynomial with at least one atom. Immutable; equal when the polynomials are."""
 
-    __slots__ = ("_hash", "terms")
+    __slots__ = ("_atoms", "_hash", "nonnegative", "terms")
     terms: tuple[tuple[Monomial, int], ...]
 
     def __init__(self, terms: tuple[tuple[Monomial, int], ...]) -> None:
         self.terms = terms
         self._hash = hash(terms)
+        self._atoms: tuple[Atom, ...] | None = None
+        self.nonnegative: bool | None = None  # what `is_nonnegative` found
+
+    @property
+    def atoms(self) -> tuple[Atom, ...]:
+        """Every atom, those inside divisions and moduli too, in order of appearance."""
+        if self._atoms is None:
+            self._atoms = tuple(inner for monomial, _ in self.terms for atom in monomial for inner in atom.atoms())
+        return self._atoms
 
     def __hash__(self) -> int:
         return self._hash
@@ -173,11 +182,9 @@ def terms_of(size: Dim) -> tuple[tuple[Monomial, int], ...]:
     return size.terms if isinstance(size, Size) else (((), size),) if size else ()
 
 
-def atoms_of(size: Dim) -> Iterable[Atom]:
+def atoms_of(size: Dim) -> tuple[Atom, ...]:
     """Every atom in `size`, those inside divisions and moduli too, in order of appearance."""
-    for monomial, _ in terms_of(size):
-        for atom in monomial:
-            yield from atom.atoms()
+    return size.atoms if isinstance(size, Size) else ()
 
 
 def symbols_of(size: Dim) -> set[str]:

@@ -22,6 +22,7 @@ from .callbacks import Bar, Callback, EarlyStop, Lines
 from .checkpoint import load_checkpoint, save_checkpoint
 from .history import PREFIX, History
 from .page import ReportPage
+from .range_test import RangeTest, range_test
 
 Array = np.ndarray[Any, Any]
 
@@ -153,6 +154,14 @@ class Trainer:
         program = self._program(outputs, [outputs], inputs=inputs, mode="inference")
         found = [program(**batch)[0] for batch in Batches(data, inputs, batch_size).epoch()]
         return np.concatenate(found)
+
+    def range_test(self, data: Data, lowest: float = 1e-6, highest: float = 10.0, steps: int = 100, batch_size: int = 32, seed: int = 0) -> RangeTest:
+        """Train with a rate that grows from `lowest` to `highest` by one factor, and put everything back: see where the loss falls.
+
+        Ends early where the loss is four times the best one or not finite. Smith 2017, section 3.3. Raises ValueError for rates that
+        do not grow, GraphdlError for an optimiser whose rate follows a schedule.
+        """
+        return range_test(self, data, lowest, highest, steps, batch_size, seed)
 
     def model_state(self) -> dict[str, Tensor]:
         """Parameters, buffers and random states that the measures depend on, by name."""

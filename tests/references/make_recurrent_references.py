@@ -29,11 +29,13 @@ CASES = (
     ("GRU(3, 5, bias=False)", (7, 3), False),
     ("RNNCell(3, 5)", (2, 3), True),
     ("RNNCell(3, 5, bias=False, nonlinearity='relu')", (3,), False),
+    ("RNNCell(2, 4)", (1, 2), True),
     ("LSTMCell(3, 5)", (2, 3), True),
     ("LSTMCell(3, 5, bias=False)", (1, 3), False),
     ("LSTMCell(3, 4)", (3,), True),
     ("GRUCell(3, 5)", (2, 3), True),
     ("GRUCell(3, 5, bias=False)", (3,), False),
+    ("GRUCell(2, 4)", (1, 2), True),
 )
 LENGTHS = ("RNN(3, 5, bidirectional=True)", "LSTM(3, 4, num_layers=2, bidirectional=True)", "GRU(3, 4, bidirectional=True)")
 

@@ -25,46 +25,55 @@ def draw(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.from_numpy(np.random.default_rng(seed).normal(size=shape))
 
 
+# Modules by the call that makes them, with the shapes of their inputs.
+ACTIVATIONS = (
+    "ReLU()", "ReLU6()", "SELU()", "SiLU()", "Mish()", "Hardswish()", "Sigmoid()", "LogSigmoid()", "Tanh()", "Softsign()", "LeakyReLU(0.2)", "ELU(0.7)",
+    "GELU()", "GELU('tanh')", "Hardtanh(-0.5, 0.8)", "Softplus(0.5)", "Softmax(0)", "Softmax(-1)", "LogSoftmax(1)", "Identity()",
+)  # fmt: skip
+ANY_SHAPE = ((4, 6), (1, 5), (3, 2, 7))
+MODULES: dict[str, tuple[tuple[int, ...], ...]] = {
+    "Linear(6, 3)": ((4, 6),),
+    "Linear(5, 2, bias=False)": ((2, 6, 3, 5),),
+    "Linear(6, 1)": ((6,),),
+    "Linear(7, 4)": ((1, 7),),
+    "Bilinear(6, 3, 4)": ((4, 6), (4, 3)),
+    "Bilinear(5, 2, 3, bias=False)": ((2, 6, 3, 5), (2, 6, 3, 2)),
+    "Bilinear(1, 7, 2)": ((1, 1), (1, 7)),
+    "Flatten()": ((2, 6, 3, 5),),
+    "Flatten(0, 1)": ((2, 6, 3, 5),),
+    "Flatten(2)": ((1, 2, 3, 4),),
+    "Unflatten(1, (2, 3))": ((4, 6),),
+    "Unflatten(-1, (5, 1))": ((1, 2, 5),),
+    "Unflatten(2, (3, 1, 2))": ((3, 2, 6, 2),),
+    "LayerNorm(6)": ((4, 6),),
+    "LayerNorm((3, 5), eps=1e-3)": ((2, 6, 3, 5),),
+    "LayerNorm(5, elementwise_affine=False)": ((2, 6, 3, 5),),
+    "LayerNorm((2, 7), bias=False)": ((1, 2, 7),),
+    "RMSNorm(6)": ((4, 6),),
+    "RMSNorm((3, 5), eps=1e-4)": ((2, 6, 3, 5),),
+    "RMSNorm(7, elementwise_affine=False)": ((1, 3, 7),),
+    "GroupNorm(3, 6)": ((2, 6, 3, 5),),
+    "GroupNorm(1, 6, eps=1e-3)": ((4, 6),),
+    "GroupNorm(6, 6, affine=False)": ((2, 6, 3, 5),),
+    "GroupNorm(2, 4)": ((1, 4, 7),),
+}
+LOOKUPS: dict[str, tuple[int, ...]] = {"Embedding(5, 3)": (2, 3), "Embedding(5, 2, padding_idx=1)": (2, 3), "Embedding(7, 1)": (1, 4, 2)}
+
+
 def modules() -> dict[str, tuple[nn.Module, tuple[torch.Tensor, ...]]]:
-    """Every module with inputs to try it on; those of one name differ in configuration.
+    """Every module with inputs to try it on; a number behind the call tells equal ones with other inputs apart.
 
     Hardsigmoid is not here: in float64, PyTorch's gradient of it has 1/6 rounded to float32.
     """
-    x = draw(4, 6)
-    image = draw(2, 6, 3, 5, seed=1)
-    indices = torch.tensor([[1, 4, 0], [2, 2, 1]])
-    plain = ["ReLU", "ReLU6", "SELU", "SiLU", "Mish", "Hardswish", "Sigmoid", "LogSigmoid", "Tanh", "Softsign"]
-    found: dict[str, tuple[nn.Module, tuple[torch.Tensor, ...]]] = {name: (getattr(nn, name)(), (4 * x,)) for name in plain}
-    found |= {
-        "LeakyReLU(0.2)": (nn.LeakyReLU(0.2), (x,)),
-        "ELU(0.7)": (nn.ELU(0.7), (x,)),
-        "GELU()": (nn.GELU(), (x,)),
-        "GELU('tanh')": (nn.GELU("tanh"), (x,)),
-        "Hardtanh(-0.5, 0.8)": (nn.Hardtanh(-0.5, 0.8), (x,)),
-        "Softplus(0.5)": (nn.Softplus(0.5), (x,)),
-        "Softmax(0)": (nn.Softmax(0), (x,)),
-        "Softmax(-1)": (nn.Softmax(-1), (image,)),
-        "LogSoftmax(1)": (nn.LogSoftmax(1), (image,)),
-        "Linear(6, 3)": (nn.Linear(6, 3), (x,)),
-        "Linear(5, 2, bias=False)": (nn.Linear(5, 2, bias=False), (image,)),
-        "Linear(6, 1)": (nn.Linear(6, 1), (x[0],)),
-        "Bilinear(6, 3, 4)": (nn.Bilinear(6, 3, 4), (x, draw(4, 3, seed=2))),
-        "Bilinear(5, 2, 3, bias=False)": (nn.Bilinear(5, 2, 3, bias=False), (image, draw(2, 6, 3, 2, seed=2))),
-        "Flatten()": (nn.Flatten(), (image,)),
-        "Flatten(0, 1)": (nn.Flatten(0, 1), (image,)),
-        "Unflatten(1, (2, 3))": (nn.Unflatten(1, (2, 3)), (x,)),
-        "Identity()": (nn.Identity(), (x,)),
-        "LayerNorm(6)": (nn.LayerNorm(6), (x,)),
-        "LayerNorm((3, 5), eps=1e-3)": (nn.LayerNorm((3, 5), eps=1e-3), (image,)),
-        "LayerNorm(5, elementwise_affine=False)": (nn.LayerNorm(5, elementwise_affine=False), (image,)),
-        "RMSNorm(6)": (nn.RMSNorm(6), (x,)),
-        "RMSNorm((3, 5), eps=1e-4)": (nn.RMSNorm((3, 5), eps=1e-4), (image,)),
-        "GroupNorm(3, 6)": (nn.GroupNorm(3, 6), (image,)),
-        "GroupNorm(1, 6, eps=1e-3)": (nn.GroupNorm(1, 6, eps=1e-3), (x,)),
-        "GroupNorm(6, 6, affine=False)": (nn.GroupNorm(6, 6, affine=False), (image,)),
-        "Embedding(5, 3)": (nn.Embedding(5, 3), (indices,)),
-        "Embedding(5, 2, padding_idx=1)": (nn.Embedding(5, 2, padding_idx=1), (indices,)),
+    found: dict[str, tuple[nn.Module, tuple[torch.Tensor, ...]]] = {
+        f"{call} #{k}": (made(call), (4 * draw(*shape, seed=k),)) for call in ACTIVATIONS for k, shape in enumerate(ANY_SHAPE)
     }
+    found |= {call: (made(call), tuple(draw(*shape, seed=k) for k, shape in enumerate(shapes, 1))) for call, shapes in MODULES.items()}
+    indices = np.random.default_rng(0)
+    for call, shape in LOOKUPS.items():
+        module = made(call)
+        assert isinstance(module, nn.Embedding)
+        found[call] = module, (torch.from_numpy(indices.integers(0, module.num_embeddings, shape)),)
     return found
 
 
@@ -133,10 +142,6 @@ def write_modules() -> None:
     """modules.npz: inputs, state, output and gradients of every module."""
     arrays: dict[str, Any] = {}
     for key, (module, inputs) in modules().items():
-        module = module.double()
-        with torch.no_grad():
-            for k, tensor in enumerate(module.parameters()):
-                tensor.copy_(draw(*tensor.shape, seed=10 + k))
         fed = tuple(tensor.clone().requires_grad_(tensor.is_floating_point()) for tensor in inputs)
         result = module(*fed)
         gradients = backward(result, fed, list(module.parameters()))
@@ -250,7 +255,11 @@ SPATIAL: dict[str, tuple[int, ...]] = {
     "Conv2d(2, 3, 3, padding=1, padding_mode='reflect')": (2, 2, 4, 5),
     "Conv2d(2, 3, 3, padding=2, padding_mode='replicate')": (1, 2, 4, 5),
     "Conv2d(3, 2, 3)": (3, 5, 6),
+    "Conv2d(3, 2, (3, 2), padding=(1, 2), padding_mode='circular')": (2, 3, 4, 5),
+    "Conv1d(2, 3, 3, padding='same', padding_mode='circular')": (1, 2, 5),
     "Conv3d(2, 3, 2, stride=(1, 2, 1), padding=(1, 0, 0))": (1, 2, 2, 4, 3),
+    "Conv3d(4, 2, (1, 3, 2), groups=2, dilation=(1, 1, 2), bias=False)": (2, 4, 2, 4, 5),
+    "Conv3d(1, 3, 3, padding='same')": (3, 1, 2, 3, 4),
     "ConvTranspose1d(3, 4, 3, stride=2)": (2, 3, 5),
     "ConvTranspose1d(4, 2, 4, stride=3, padding=1, output_padding=2, groups=2)": (1, 4, 4),
     "ConvTranspose1d(2, 3, 2, dilation=3, bias=False)": (2, 2, 4),
@@ -258,6 +267,9 @@ SPATIAL: dict[str, tuple[int, ...]] = {
     "ConvTranspose2d(3, 2, 2, stride=2)": (1, 3, 3, 4),
     "ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2)": (2, 4, 4, 3),
     "ConvTranspose2d(2, 3, (2, 3), stride=(1, 3), dilation=(2, 1), padding=(1, 0))": (2, 2, 4, 3),
+    "ConvTranspose3d(2, 3, 2, stride=2)": (1, 2, 2, 3, 2),
+    "ConvTranspose3d(4, 2, 3, stride=(1, 2, 2), padding=1, output_padding=(0, 1, 0), groups=2)": (2, 4, 3, 2, 3),
+    "ConvTranspose3d(1, 2, (1, 2, 3), dilation=(1, 2, 1), bias=False)": (3, 1, 2, 2, 4),
     "MaxPool1d(2)": (2, 3, 7),
     "MaxPool1d(3, stride=1, padding=1)": (1, 2, 5),
     "MaxPool1d(3, 2, ceil_mode=True, dilation=2)": (2, 2, 8),
@@ -274,6 +286,14 @@ SPATIAL: dict[str, tuple[int, ...]] = {
     "AvgPool2d(3, 2, ceil_mode=True, count_include_pad=False, divisor_override=5)": (2, 1, 6, 7),
     "AdaptiveAvgPool1d(3)": (2, 2, 8),
     "AdaptiveAvgPool1d(5)": (2, 2, 3),
+    "AdaptiveAvgPool1d(1)": (1, 3, 7),
+    "AdaptiveMaxPool1d(3)": (2, 2, 8),
+    "AdaptiveMaxPool1d(5)": (1, 2, 3),
+    "AdaptiveMaxPool1d(2)": (3, 6),
+    "AdaptiveMaxPool2d(1)": (2, 3, 4, 5),
+    "AdaptiveMaxPool2d((2, 3))": (1, 2, 4, 7),
+    "AdaptiveMaxPool2d((None, 2))": (2, 2, 3, 5),
+    "AdaptiveMaxPool2d((5, 4))": (3, 2, 3, 4),
     "AdaptiveAvgPool2d(1)": (2, 3, 4, 5),
     "AdaptiveAvgPool2d((2, 3))": (1, 2, 4, 7),
     "AdaptiveAvgPool2d((None, 2))": (2, 2, 3, 5),
@@ -285,14 +305,41 @@ SPATIAL: dict[str, tuple[int, ...]] = {
     "Upsample(scale_factor=(1.5, 2.3), mode='bilinear')": (2, 2, 5, 3),
     "Upsample(size=5, mode='linear')": (2, 2, 3),
     "PixelShuffle(2)": (2, 8, 3, 2),
+    "PixelShuffle(1)": (1, 3, 2, 3),
+    "PixelShuffle(3)": (3, 9, 1, 2),
     "PixelUnshuffle(2)": (2, 2, 4, 6),
+    "PixelUnshuffle(1)": (1, 3, 2, 3),
+    "PixelUnshuffle(3)": (3, 1, 3, 6),
+    "ZeroPad1d(2)": (2, 3, 4),
+    "ZeroPad1d((0, 3))": (1, 2, 5),
+    "ZeroPad1d((-1, 1))": (3, 4),
+    "ZeroPad2d(1)": (1, 2, 3),
     "ZeroPad2d((1, 2, 0, 3))": (2, 2, 3, 4),
     "ZeroPad2d((-1, 2, 1, -1))": (2, 2, 3, 4),
     "ConstantPad2d(1, 3.5)": (1, 2, 3, 4),
+    "ConstantPad2d((0, 2, 1, 0), -1.25)": (3, 1, 2, 3),
+    "ConstantPad2d((-1, 1, 0, 0), 2.0)": (2, 2, 3, 4),
+    "ConstantPad1d(2, 0.5)": (2, 3, 4),
+    "ConstantPad1d((0, 3), -1.0)": (1, 2, 5),
+    "ConstantPad1d((1, -2), 3.0)": (3, 4),
     "ReflectionPad2d((2, 1, 1, 0))": (2, 2, 3, 4),
+    "ReflectionPad2d(1)": (1, 3, 2, 5),
+    "ReflectionPad2d((0, 3, 2, 1))": (3, 4, 5),
     "ReplicationPad2d(2)": (2, 2, 3, 4),
+    "ReplicationPad2d((0, 1, 4, 0))": (1, 2, 2, 3),
+    "ReplicationPad2d((3, 0, 0, 1))": (3, 1, 4),
     "ReflectionPad1d(2)": (2, 2, 4),
+    "ReflectionPad1d((0, 3))": (1, 3, 5),
+    "ReflectionPad1d((4, 1))": (2, 5),
     "ReplicationPad1d((0, 3))": (2, 4),
+    "ReplicationPad1d(2)": (1, 2, 3),
+    "ReplicationPad1d((5, 1))": (3, 2, 4),
+    "CircularPad1d(2)": (2, 2, 4),
+    "CircularPad1d((3, 0))": (1, 2, 3),
+    "CircularPad1d((1, 4))": (3, 2, 5),
+    "CircularPad2d(1)": (2, 2, 3, 4),
+    "CircularPad2d((2, 1, 0, 3))": (1, 3, 3, 4),
+    "CircularPad2d((0, 5, 2, 0))": (3, 2, 4, 5),
 }
 NORMS: dict[str, tuple[int, ...]] = {
     "BatchNorm1d(3)": (5, 3),
@@ -301,10 +348,15 @@ NORMS: dict[str, tuple[int, ...]] = {
     "BatchNorm2d(3)": (2, 3, 4, 5),
     "BatchNorm2d(2, momentum=None)": (1, 2, 3, 4),
     "BatchNorm2d(4, track_running_stats=False)": (3, 4, 2, 3),
+    "BatchNorm3d(2)": (2, 2, 3, 2, 4),
+    "BatchNorm3d(3, eps=1e-3, momentum=None)": (1, 3, 2, 3, 2),
+    "BatchNorm3d(2, affine=False, momentum=0.3)": (3, 2, 1, 2, 3),
     "InstanceNorm2d(3)": (2, 3, 4, 5),
     "InstanceNorm2d(2, affine=True, eps=1e-3)": (1, 2, 3, 4),
     "InstanceNorm2d(2, track_running_stats=True)": (3, 2, 3, 4),
     "InstanceNorm1d(3, affine=True)": (2, 3, 7),
+    "InstanceNorm1d(2)": (1, 2, 5),
+    "InstanceNorm1d(4, track_running_stats=True, momentum=0.3, eps=1e-3)": (3, 4, 6),
 }
 
 
@@ -337,6 +389,9 @@ def write_spatial() -> None:
         module = made(key)
         arrays |= {f"{key}|state|{name}": tensor.detach().numpy() for name, tensor in module.state_dict().items()}
         arrays |= differentiated(key, module, draw(*shape, seed=1))
+        if "MaxPool" in key:
+            module.return_indices = True
+            arrays[f"{key}|indices"] = module(torch.from_numpy(arrays[f"{key}|input"]))[1].numpy()
     np.savez_compressed(FOLDER / "spatial.npz", **arrays)
 
 

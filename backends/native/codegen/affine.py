@@ -141,7 +141,8 @@ def flatten(kernel: Kernel) -> Flat:
     flat = _without_units(Flat(max((store.axes for store in stores), key=len, default=()), stores))
     flat = _split_axes(flat)
     flat = _with_long_vectors(_merge_domain(flat))
-    return replace(flat, stores=tuple(replace(store, value=merge_reduced(store.value)) for store in flat.stores))
+    merged: dict[Expr, Expr] = {}
+    return replace(flat, stores=tuple(replace(store, value=merge_reduced(store.value, merged)) for store in flat.stores))
 
 
 def _rename(flat: Flat, values: dict[Atom, Dim], axes: tuple[Axis, ...], dropped: dict[Axis, tuple[Axis, ...]]) -> Flat:
@@ -222,13 +223,18 @@ def _is_dense(offset: Dim, axis: Axis) -> bool:
     return parts is not None and (parts[0] in (0, 1) or is_strided(parts[0]))
 
 
-def merge_reduced(root: Expr) -> Expr:
-    """The same for the axes of reductions."""
+def merge_reduced(root: Expr, merged: dict[Expr, Expr]) -> Expr:
+    """The same for the axes of reductions. `merged` holds those found so far, so that equal ones stay one expression."""
 
     def leaf(x: Expr) -> Expr | None:
         if not isinstance(x, Reduce):
             return None
-        body = merge_reduced(x.body)
+        if x not in merged:
+            merged[x] = fewer_axes(x)
+        return merged[x]
+
+    def fewer_axes(x: Reduce) -> Expr:
+        body = merge_reduced(x.body, merged)
         axes = list(x.reduced)
         units: dict[Atom, Dim] = {axis: 0 for axis in axes if axis.size == 1}
         if units and len(units) < len(axes):
@@ -237,9 +243,9 @@ def merge_reduced(root: Expr) -> Expr:
         while x.kind not in ("argmax", "argmin") and k + 1 < len(axes):
             first, second = axes[k], axes[k + 1]
             if all(_mergeable(index, first, second) for index in _offsets(body)) and not _used_otherwise(body, first, second):
-                merged = fresh_axis(first.size * second.size)
-                body = substitute_axes(body, {first: 0, second: as_size(merged)})
-                axes[k : k + 2] = [merged]
+                both = fresh_axis(first.size * second.size)
+                body = substitute_axes(body, {first: 0, second: as_size(both)})
+                axes[k : k + 2] = [both]
             else:
                 k += 1
         return reduce(x.kind, tuple(axes), body)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from graphdl.kernel.expression import Axis, Buffer, Const, Expr, Guard, IndexValue, Load, Loaded, Reduce, Scalar, apply, axes_of, const, logical_and, walk
 from graphdl.kernel.expression import guard as make_guard
-from graphdl.sizes import Atom, Combined, Dim, Size, SymbolAtom, as_size, terms_of
+from graphdl.sizes import Atom, Combined, Dim, Size, SymbolAtom, as_size, atoms_of, ceildiv, floordiv, terms_of
 
 from ..llvm import I1, I64, Function, Scope, Type, Value
 from ..target import Target
@@ -21,6 +21,8 @@ from .affine import linear_part
 from .registers import MEMORY, REGISTER, to_memory, to_register
 from .scalar import emit_scalar
 from .strided import is_strided, strided_load, strided_store
+
+_ORDERED = {"less", "less_equal", "greater", "greater_equal"}
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,8 @@ class Emitter:
             return self.sums[x.number]
         if isinstance(x, Const):
             return REGISTER[x.dtype].const(x.value)
+        if isinstance(x, Reduce) and guard is not None and guard.axes and x.axes.isdisjoint(guard.axes):
+            guard = None  # it is the same at every point, so it is computed once and not where the guard holds
         axes = x.axes | guard.axes if guard is not None else x.axes
         key = (x.number, None if guard is None else guard.number)
         with self.at_depth(self._depth_of(axes)):
@@ -139,8 +143,28 @@ class Emitter:
         return emit_reduction(self, x, guard)
 
     def _scalar(self, x: Scalar, guard: Expr | None) -> Value:
+        if self.lanes is not None and x.function in _ORDERED:
+            below = self._lanes_below(x, self.lanes)
+            if below is not None:
+                return below
         operands = self.same_lanes([self.value(operand, guard) for operand in x.operands])
         return emit_scalar(self.f, x.function, x.dtype, x.operands[-1].dtype, operands)
+
+    def _lanes_below(self, x: Scalar, lanes: Lanes) -> Value | None:
+        """A comparison of indices that holds up to a lane, or from a lane on: lanes are compared, not indices."""
+        left, right = (_index_of(operand) for operand in x.operands)
+        if left is None or right is None:
+            return None
+        smaller, larger = (left, right) if x.function.startswith("less") else (right, left)
+        bound = larger - smaller + int(x.function.endswith("equal"))  # holds where this is positive
+        parts = linear_part(bound, lanes.axis)
+        if parts is None or not isinstance(parts[0], int) or parts[0] == 0 or any(isinstance(atom, Loaded) for atom in atoms_of(bound)):
+            return None
+        step, there = parts[0], as_size(_Base(lanes.axis, lanes.base)) * parts[0] + parts[1]
+        if step < 0:  # lane * -step < there
+            return self.f.tail_mask(self.index(ceildiv(there, -step)), lanes.count)
+        outside = self.f.tail_mask(self.index(floordiv(-there, step) + 1), lanes.count)
+        return self.f.bit_xor(outside, I1.with_lanes(lanes.count).const(True))
 
     def same_lanes(self, values: list[Value]) -> list[Value]:
         """Scalars are spread as soon as one of the values is a vector."""
@@ -323,6 +347,13 @@ class Emitter:
         if lanes:
             return self._mask(guard)
         return None if guard is None else self._anywhere(guard)
+
+
+def _index_of(x: Expr) -> Dim | None:
+    """The index that an integer expression is, if it is one."""
+    if isinstance(x, IndexValue):
+        return x.index
+    return int(x.value) if isinstance(x, Const) and x.dtype == "int64" else None
 
 
 def _both(first: Expr | None, second: Expr) -> Expr:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from graphdl.kernel.expression import Buffer
 from graphdl.kernel.program import Program
 from graphdl.lowering.memory import Plan
-from graphdl.sizes import SymbolAtom, as_size
+from graphdl.sizes import Dim, SymbolAtom, as_size, symbols_of
 
 from ..llvm import I1, I64, PTR, Function, Module, Scope, Value
 from ..target import Target
@@ -26,16 +26,26 @@ class SizeEmitter:
         self.f, self.sizes = f, sizes
         self.positions = {name: position for position, name in enumerate(symbols)}
         self.counters: dict[str, Value] = {}
-        self._loaded: dict[str, Value] = {}
-        self.index = Emitter(f, Target("", "", "", 16, 16, False, False), pointer=_no_pointer, symbol=self._symbol, report=_no_report).index
+        self._emit = Emitter(f, Target("", "", "", 16, 16, False, False), pointer=_no_pointer, symbol=self._symbol, report=_no_report).index
+
+    def index(self, size: Dim) -> Value:
+        """The value of a size: computed once, before the loops, unless it changes with their counters."""
+        if isinstance(size, int) or not self.counters.keys().isdisjoint(symbols_of(size)):
+            return self._emit(size)
+        return self.once(size, lambda: self._emit(size))
+
+    def once(self, key: object, emit: Callable[[], Value]) -> Value:
+        """A value that is the same in all of the function, from where it is first asked for on."""
+        memo = self.f.root.memo
+        if key not in memo:
+            with self.f.at(self.f.root):
+                memo[key] = emit()
+        return memo[key]
 
     def _symbol(self, name: str) -> Value:
         if name in self.counters:
             return self.counters[name]
-        if name not in self._loaded:
-            with self.f.at(self.f.root):
-                self._loaded[name] = self.f.load(self.f.offset(self.sizes, I64.const(self.positions[name]), "i64"), I64)
-        return self._loaded[name]
+        return self.once(name, lambda: self.f.load(self.f.offset(self.sizes, I64.const(self.positions[name]), "i64"), I64))
 
 
 def _no_pointer(buffer: Buffer) -> Value:
@@ -189,8 +199,8 @@ class EntryWriter:
     def _address(self, buffer: Buffer) -> Value:
         if buffer in self.slots:
             return self._pointer(self.slots[buffer])
-        arena = self._pointer(self.pool_slot + 1)
-        return self.f.offset(arena, self.index(self.planned.offsets.get(buffer, 0)), "i8")
+        offset = self.planned.offsets.get(buffer, 0)
+        return self.sizes.once(("address", offset), lambda: self.f.offset(self._pointer(self.pool_slot + 1), self.index(offset), "i8"))
 
     def _pointer(self, slot: int) -> Value:
-        return self.f.load(self.f.offset(self.pointers, I64.const(slot), "ptr"), PTR)
+        return self.sizes.once(("pointer", slot), lambda: self.f.load(self.f.offset(self.pointers, I64.const(slot), "ptr"), PTR))

@@ -11,6 +11,8 @@ from ..llvm import I64, Value
 from .emitter import Emitter
 from .function import KernelFunction
 
+AT_ONCE = 4  # masked registers in one step over the rest
+
 
 def store_all(emitter: Emitter, stores: Sequence[Store]) -> None:
     """All values first: one of them may be written over what another one reads."""
@@ -51,9 +53,12 @@ class VectorLoop:
             with f.loop(self.split, self.end) as loop, emitter.binding(self.axis, loop.index):
                 body()
             return
-        with f.loop(self.split, self.end, self.single) as loop:
-            mask = f.tail_mask(f.sub(self.end, loop.index), self.single)
-            with emitter.vector(self.axis, loop.index, self.single, mask):
+        step = min(self.lanes, AT_ONCE * self.single)
+        if self.known is not None:
+            step = min(step, -(-(self.known % self.lanes) // self.single) * self.single)
+        with f.loop(self.split, self.end, step) as loop:
+            mask = f.tail_mask(f.sub(self.end, loop.index), step)
+            with emitter.vector(self.axis, loop.index, step, mask):
                 body()
 
 

@@ -10,7 +10,8 @@ whole    out[i..]    = Reduce_k f(loads[.., k])    tasks: i..; lanes along k
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from graphdl.kernel.expression import Axis, Expr, Load, Reduce, Scalar, walk
@@ -19,11 +20,11 @@ from graphdl.kernel.program import Store
 from graphdl.sizes import Dim, ceildiv, product
 from graphdl.types import is_floating
 
-from ..llvm import I64, Value
+from ..llvm import I64, Function, Value
 from ..target import Target
 from .affine import Flat, linear_part
 from .function import KernelFunction
-from .reduction import contiguous_axis, unroll_of
+from .reduction import contiguous_axis, is_unrolled, unroll_of
 from .registers import itemsize
 from .task import Task
 from .tiles import LARGEST, crossing_axis
@@ -110,7 +111,7 @@ def _column_like(reductions: Sequence[Reduce], flat: Flat) -> bool:
             if isinstance(y, Load):
                 column += _is_unit(y, last)
                 row += _is_unit(y, along)
-    return column > row
+    return column > row or (column == row and all(map(is_unrolled, reductions)))
 
 
 def _is_plain_sum(x: Reduce) -> bool:
@@ -138,37 +139,39 @@ def emit_nest(kernel: KernelFunction, flat: Flat, schedule: NestSchedule, *, may
     """Write the body of a kernel function: a loop over its tasks. With `may_stream` an argument tells whether it streams its results."""
     f, emitter = kernel.f, kernel.emitter
     task = Task(kernel, flat, schedule, may_stream)
-    with f.loop(kernel.begin, kernel.end) as loop:
-        rest = loop.index
-        block: Value | None = None
-        if schedule.blocks != 1:
-            rest, block = _split(kernel, rest, schedule.blocks)
-        _bind_outer(kernel, list(schedule.outer), rest, lambda: task.run(block))
+    blocks = [] if schedule.blocks == 1 else [emitter.index(schedule.blocks)]
+    counts = [*(emitter.index(axis.size) for axis in schedule.outer), *blocks]
+    with f.loop(kernel.begin, kernel.end, 1, _digits(f, kernel.begin, counts)) as loop, ExitStack() as bound:
+        loop.next = _following(f, loop.carried, counts)
+        for axis, value in zip(schedule.outer, loop.carried, strict=False):
+            bound.enter_context(emitter.binding(axis, value))
+        task.run(loop.carried[-1] if blocks else None)
     task.finish()
     f.ret()
     assert len(emitter.scopes) == 1
 
 
-def _split(kernel: KernelFunction, index: Value, count: Dim) -> tuple[Value, Value]:
-    """(index // count, index % count) of natural numbers."""
-    f = kernel.f
-    size = kernel.emitter.index(count)
-    quotient = f.emit(I64, f"udiv {index.typed}, {size.text}")
-    return quotient, f.sub(index, f.mul(quotient, size))
+def _digits(f: Function, number: Value, counts: Sequence[Value]) -> list[Value]:
+    """A task's number as one digit per count, the last one fastest: divided once, then counted on."""
+    digits: list[Value] = []
+    for count in reversed(counts[1:]):
+        some = f.intrinsic("smax", I64, count, I64.const(1))  # nothing runs if there is none
+        quotient = f.emit(I64, f"udiv {number.typed}, {some.text}")
+        digits.append(f.sub(number, f.mul(quotient, some)))
+        number = quotient
+    return [number, *reversed(digits)] if counts else []
 
 
-def _bind_outer(kernel: KernelFunction, axes: list[Axis], rest: Value, body: Callable[[], None]) -> None:
-    """Take a task number apart into the outer axes, the last one fastest."""
-    if not axes:
-        body()
-        return
-    *before, last = axes
-    if before:
-        rest, value = _split(kernel, rest, last.size)
-    else:
-        value = rest
-    with kernel.emitter.binding(last, value):
-        _bind_outer(kernel, before, rest, body)
+def _following(f: Function, digits: Sequence[Value], counts: Sequence[Value]) -> list[Value]:
+    """The digits of the next number."""
+    found: list[Value] = []
+    carry: Value = I64.const(1)
+    for digit, count in zip(reversed(digits[1:]), reversed(counts[1:]), strict=True):
+        raised = f.add(digit, carry)
+        wraps = f.compare("eq", raised, count)
+        found.append(f.select(wraps, I64.const(0), raised))
+        carry = f.convert("zext", wraps, I64)
+    return [*(f.add(digit, carry) for digit in digits[:1]), *reversed(found)]
 
 
 def work_of(flat: Flat) -> Dim:

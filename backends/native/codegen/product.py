@@ -68,7 +68,10 @@ def match_product(flat: Flat) -> Product | None:
     ]
     if not groups[1] and groups[0] and (_is_short(x) or not _is_long(product(axis.size for axis in groups[2]))):
         return None
-    return _united(x, left, right, groups, flat.stores)
+    found = _united(x, left, right, groups, flat.stores)
+    if not groups[1] and groups[0] and not traits_of(found.b, found, found.n).is_direct:
+        return None  # one row meets every element of the other side once: packing that gains nothing
+    return found
 
 
 def _is_long(size: Dim) -> bool:

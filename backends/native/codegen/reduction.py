@@ -6,11 +6,13 @@ reduced axis that is contiguous in memory, and are combined in a tree at the end
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 
-from graphdl.kernel.expression import Axis, Expr, Load, Reduce, Scalar, identity, walk
+from graphdl.kernel.expression import Axis, Expr, Load, Reduce, Scalar, identity, substitute_axes, walk
 from graphdl.kernel.functions import TABLE
-from graphdl.sizes import as_size
+from graphdl.sizes import Atom, Dim, as_size
 from graphdl.types import is_floating
 
 from ..llvm import I64, Function, Loop, Type, Value
@@ -19,6 +21,7 @@ from .emitter import Emitter
 from .registers import REGISTER, itemsize
 from .scalar import emit_scalar
 
+UNROLLED = 32  # elements of a reduction for which there is code one by one: the taps of a window
 _COMBINE = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
 
 
@@ -38,26 +41,27 @@ class Combination:
         return REGISTER[self.dtype]
 
     def start(self, lanes: int) -> list[Value]:
-        first = self.register.with_lanes(lanes).const(identity(self.kind.removeprefix("arg"), self.dtype))
-        return [first, I64.with_lanes(lanes).const(-1)] if self.is_arg else [first]
+        """Nothing yet: for arg-reductions the first element's index, which stays if nothing is more extreme than the identity."""
+        nothing = self.register.with_lanes(lanes).const(identity(self.kind.removeprefix("arg"), self.dtype))
+        return [nothing, I64.with_lanes(lanes).const(0)] if self.is_arg else [nothing]
 
-    def join(self, f: Function, left: list[Value], right: list[Value]) -> list[Value]:
+    def follow(self, f: Function, held: list[Value], element: list[Value]) -> list[Value]:
+        """What is held with the next element: of equal extremes the earlier one stays."""
+        return self.join(f, held, element, self._ahead(f, element[0], held[0]) if self.is_arg else None)
+
+    def join(self, f: Function, left: list[Value], right: list[Value], better: Value | None = None) -> list[Value]:
         """The two parts as one; of equal extremes the one with the smaller index stays."""
         if not self.is_arg:
             return [emit_scalar(f, _COMBINE[self.kind], self.dtype, self.dtype, [left[0], right[0]])]
-        better = self._better(f, left, right)
+        better = better or self._better(f, left, right)
         return [f.select(better, b, a) for a, b in zip(left, right, strict=True)]
 
     def _better(self, f: Function, left: list[Value], right: list[Value]) -> Value:
-        """Whether `right` replaces `left`: it is more extreme (NaN is the most), or equal and earlier; an index of -1 is nothing yet."""
+        """Whether `right` replaces `left`: it is more extreme (NaN is the most), or equal and earlier."""
         (a, i), (b, j) = left, right
-        ahead = self._ahead(f, b, a)
-        behind = self._ahead(f, a, b)
+        ahead, behind = self._ahead(f, b, a), self._ahead(f, a, b)
         tie = f.bit_xor(f.bit_or(ahead, behind), ahead.type.const(True))
-        earlier = f.compare("ult", j, i)  # -1 is the largest unsigned
-        exists = f.compare("ne", j, j.type.const(-1))
-        empty = f.compare("eq", i, i.type.const(-1))
-        return f.bit_and(exists, f.bit_or(empty, f.bit_or(ahead, f.bit_and(tie, earlier))))
+        return f.bit_or(ahead, f.bit_and(tie, f.compare("ult", j, i)))
 
     def _ahead(self, f: Function, x: Value, y: Value) -> Value:
         larger = emit_scalar(f, "greater" if self.kind == "argmax" else "less", "bool", self.dtype, [x, y])
@@ -85,11 +89,22 @@ class _Sequential:
         self.emitter, self.x, self.combination, self.guard = emitter, x, combination, guard
 
     def run(self, start: list[Value]) -> list[Value]:
-        return self._loops(list(self.x.reduced), start)
+        if not is_unrolled(self.x):
+            return self._loops(list(self.x.reduced), start)
+        for point in itertools.product(*(range(int(str(axis.size))) for axis in self.x.reduced)):
+            start = self.combination.follow(self.emitter.f, start, self._at(point))
+        return start
+
+    def _at(self, point: tuple[int, ...]) -> list[Value]:
+        """The element at numbers in place of the reduced axes."""
+        emitter = self.emitter
+        places: dict[Atom, Dim] = dict(zip(self.x.reduced, point, strict=True))
+        value = emitter.spread(emitter.value(substitute_axes(self.x.body, places), self.guard))
+        return [value, emitter.spread(I64.const(point[0]))] if self.combination.is_arg else [value]
 
     def _loops(self, axes: list[Axis], carried: list[Value]) -> list[Value]:
         if not axes:
-            return self.combination.join(self.emitter.f, carried, self._element())
+            return self.combination.follow(self.emitter.f, carried, self._element())
         emitter, axis = self.emitter, axes[0]
         with emitter.f.loop(I64.const(0), emitter.index(axis.size), 1, carried) as loop, emitter.binding(axis, loop.index):
             loop.next = self._loops(axes[1:], loop.carried)
@@ -120,9 +135,11 @@ class _Vectorised(_Sequential):
             return _Sequential.run(self, combination.start(0))
         outer = [axis for axis in self.x.reduced if axis != self.axis]
         masked = emitter.target.has_masks
-        carried = combination.start(self.lanes) + ([] if masked else combination.start(0))
-        finished = self._outer(outer, carried)
-        width = len(combination.start(0))
+        wide, single = combination.start(self.lanes), [] if masked else combination.start(0)
+        if combination.is_arg:  # the places of every lane's first element; what comes after the lanes loses ties
+            wide[1], single[1:] = emitter.f.lanes_index(wide[1].type), [I64.const(-1)] * len(single[1:])
+        finished = self._outer(outer, wide + single)
+        width = len(wide)
         folded = fold_lanes(emitter.f, combination, finished[:width])
         return folded if masked else combination.join(emitter.f, folded, finished[width:])
 
@@ -143,13 +160,13 @@ class _Vectorised(_Sequential):
         wide = carried[:width]
         if whole.text != "0":
             with f.loop(I64.const(0), whole, self.lanes, wide) as loop, emitter.vector(self.axis, loop.index, self.lanes, None):
-                loop.next = self.combination.join(f, loop.carried, self._element())
+                loop.next = self.combination.follow(f, loop.carried, self._element())
             wide = loop.carried
         if whole.text == size.text:
             return wide + carried[width:]
         if not emitter.target.has_masks:
             with f.loop(whole, size, 1, carried[width:]) as loop, emitter.binding(self.axis, loop.index):
-                loop.next = self.combination.join(f, loop.carried, self._element())
+                loop.next = self.combination.follow(f, loop.carried, self._element())
             return wide + loop.carried
         with f.loop(whole, size, self.lanes, wide) as loop:
             self._masked(loop, size)
@@ -160,7 +177,7 @@ class _Vectorised(_Sequential):
         mask = f.tail_mask(f.sub(size, loop.index), self.lanes)
         with emitter.vector(self.axis, loop.index, self.lanes, mask):
             element = self._element()
-            joined = self.combination.join(f, loop.carried, element)
+            joined = self.combination.follow(f, loop.carried, element)
             loop.next = [f.select(mask, new, old) for new, old in zip(joined, loop.carried, strict=True)]
 
     def _element(self) -> list[Value]:
@@ -169,6 +186,17 @@ class _Vectorised(_Sequential):
         if not self.combination.is_arg:
             return [value]
         return [value, emitter.spread(emitter.index(as_size(self.x.reduced[0])))]
+
+
+def is_unrolled(x: Reduce) -> bool:
+    """Whether there are so few elements that code for each is worth more than a loop: indices become numbers, loads are shared.
+
+    A sum of plain products gains nothing: its loads are all different, and unrolled they would spill.
+    """
+    if x.kind == "sum" and isinstance(x.body, Scalar) and x.body.function == "multiply" and all(isinstance(y, Load) for y in x.body.operands):
+        return False
+    sizes = [axis.size for axis in x.reduced if isinstance(axis.size, int)]
+    return len(sizes) == len(x.reduced) and math.prod(sizes) <= UNROLLED and not any(isinstance(y, Reduce) for y in walk(x.body))
 
 
 def fold_lanes(f: Function, combination: Combination, parts: list[Value]) -> list[Value]:

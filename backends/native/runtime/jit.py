@@ -10,8 +10,10 @@ costs no more than RuntimeDyld.
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import itertools
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -28,14 +30,14 @@ def compile_object(ir_text: str, target: Target, level: int = 2, passes: str | N
     first (`"sroa,instruction_combine,simplify_cfg"`), or `"default"` for LLVM's whole pipeline of that level.
     Raises BackendError where LLVM refuses the text, with LLVM's own message.
     """
-    machine = _machine(target.triple, target.cpu, target.features, level)
+    machine = _machine(target.triple, target.cpu, target.features, level, threading.get_ident())
     module = _parse(ir_text)
     try:
         if verify:
             module.verify()
         if passes:
             _run_passes(module, machine, level, passes)
-        return bytes(machine.emit_object(module))
+        return _emit_object(machine, module)
     except RuntimeError as error:
         raise BackendError(f"LLVM could not compile the module: {error}") from error
 
@@ -44,6 +46,25 @@ def assembly(ir_text: str, target: Target, level: int = 2) -> str:
     """The assembly text of `ir_text` for `target`. Raises BackendError."""
     machine = _machine(target.triple, target.cpu, target.features, level)
     return str(machine.emit_assembly(_parse(ir_text)))
+
+
+def _emit_object(machine: Any, module: Any) -> bytes:
+    """`machine.emit_object(module)` beside other threads that do the same.
+
+    llvmlite holds one lock around every call into LLVM. A module in a context of its own and a machine of its own share nothing
+    with others (LLVM's programmer's manual, "Threads and LLVM"), so this longest call is made without the lock where llvmlite lets us.
+    """
+    from llvmlite.binding import ffi
+
+    locked = ffi.lib.LLVMPY_TargetMachineEmitToMemory
+    with ffi.OutputString() as message:
+        buffer = getattr(locked, "_cfn", locked)(machine, module, 1, message)
+        if not buffer:
+            raise RuntimeError(str(message))
+    try:
+        return ctypes.string_at(ffi.lib.LLVMPY_GetBufferStart(buffer), ffi.lib.LLVMPY_GetBufferSize(buffer))
+    finally:
+        ffi.lib.LLVMPY_DisposeMemoryBuffer(buffer)
 
 
 def data_layout(target: Target) -> str:
@@ -128,8 +149,9 @@ def _initialize(native: bool) -> None:
         llvm.initialize_all_asmprinters()
 
 
-@functools.cache
-def _machine(triple: str, cpu: str, features: str, level: int) -> Any:
+@functools.lru_cache(64)
+def _machine(triple: str, cpu: str, features: str, level: int, thread: int = 0) -> Any:
+    """LLVM's code generator, which one thread at a time may use."""
     import llvmlite.binding as llvm
 
     _initialize(native=triple.partition("-")[0] == llvm.get_default_triple().partition("-")[0])

@@ -19,7 +19,7 @@ from ..container import ModuleList
 from ..dropout import Dropout
 from ..embedding import Embedding
 from ..linear import Linear
-from ..module import Module
+from ..module import Module, told
 from ..normalization import LayerNorm
 from .cache import CachePass
 from .language import LanguageModel
@@ -38,7 +38,7 @@ def gpt(
 ) -> GPT:
     """A GPT-2 of these sizes, the smallest published one unless given; `n_inner` is 4 `n_embd`. Raises ShapeError."""
     if n_head < 1 or n_embd % n_head:
-        raise ShapeError(f"gpt: {n_head} heads do not divide n_embd={n_embd}")
+        raise ShapeError(f"{told('gpt')}: {n_head} heads do not divide n_embd={n_embd}")
     return GPT(vocab_size, n_positions, n_embd, n_layer, n_head, n_inner or 4 * n_embd, dropout, layer_norm_epsilon, dtype)
 
 

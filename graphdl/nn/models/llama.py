@@ -17,7 +17,7 @@ from ..attention import scaled_dot_product_attention
 from ..container import ModuleList
 from ..embedding import Embedding
 from ..linear import Linear
-from ..module import Module
+from ..module import Module, told
 from ..normalization import RMSNorm
 from ..positions import rotary
 from .cache import CachePass
@@ -43,7 +43,7 @@ def llama(
     """
     groups = num_key_value_heads or num_attention_heads
     if num_attention_heads < 1 or hidden_size % num_attention_heads or num_attention_heads % groups:
-        raise ShapeError(f"llama: hidden_size={hidden_size}, {num_attention_heads} heads of queries and {groups} of keys do not divide in turn")
+        raise ShapeError(f"{told('llama')}: hidden_size={hidden_size}, {num_attention_heads} heads of queries and {groups} of keys do not divide in turn")
     sizes = hidden_size, intermediate_size, num_attention_heads, groups
     layers = [Layer(*sizes, rms_norm_eps, rope_theta, dtype) for _ in range(num_hidden_layers)]
     made = Llama(Decoder(vocab_size, hidden_size, layers, rms_norm_eps, dtype), vocab_size, hidden_size, max_position_embeddings, dtype)

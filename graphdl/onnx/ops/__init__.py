@@ -1,0 +1,1 @@
+"""Translators of ONNX ops, by family. Each module is found by being here; one op is one short function."""
