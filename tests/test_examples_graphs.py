@@ -9,7 +9,9 @@ import pytest
 import graphdl as gd
 from graphdl import nn, optim
 
-from .models import EXAMPLES, FLAGS, programs_of
+from .models import EXAMPLES, FLAGS, OTHERS, programs_of
+
+KNOWN = {"backprop.py": ("saturation",)}  # the textbook's network squares the errors of sigmoids, and says so
 
 
 def without_origin(program: gd.Executable) -> list[str]:
@@ -19,14 +21,14 @@ def without_origin(program: gd.Executable) -> list[str]:
     return [node.op.name for node in inner if not node.provenance.sources]
 
 
-def check(program: gd.Executable) -> None:
-    assert [str(finding) for finding in gd.lint(program)] == []
+def check(program: gd.Executable, known: tuple[str, ...] = ()) -> None:
+    assert [str(finding) for finding in gd.lint(program) if finding.rule not in known] == []
     assert without_origin(program) == []
     assert [kernel.name for kernel in program.kernels if not kernel.sources or not kernel.origins] == []
 
 
 def test_every_example_is_here() -> None:
-    assert {path.name for path in EXAMPLES.glob("*.py")} == set(FLAGS)
+    assert {path.name for path in EXAMPLES.glob("*.py")} == {*FLAGS, *OTHERS}
 
 
 @pytest.mark.parametrize("example", FLAGS)
@@ -34,7 +36,7 @@ def test_example(example: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     programs = programs_of(example, monkeypatch, tmp_path)
     assert programs
     for program in programs:
-        check(program)
+        check(program, KNOWN.get(example, ()))
 
 
 def test_models() -> None:

@@ -216,7 +216,24 @@ def test_a_model_gives_its_forward_formulas() -> None:
         gd.explain(net)
     out = net(gd.placeholder("x", ("N", 4)))
     assert str(gd.explain(net).steps[-1].formula) == "out = relu(x W₀ᵀ + b₀) W₂ᵀ + b₂"
-    assert out is net.outputs[0]
+    assert out.ndim == 2
+
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            self.outputs = nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.outputs(x)
+
+    named = Named()
+    kept = named(gd.placeholder("x", ("N", 4)))
+    assert "W_outputsᵀ" in str(gd.explain(named))
+    assert kept.ndim == 2
+
+
+def test_narrow_text() -> None:
+    text = gd.explain(gd.grad(Network().loss, Network().parameters)).text(72)
+    assert max(map(len, text.splitlines())) <= 72
 
 
 def test_several_gradients_share_their_steps() -> None:

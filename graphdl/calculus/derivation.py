@@ -84,22 +84,26 @@ class Derivation:
     whole: Formula | None = None
 
     def __str__(self) -> str:
-        return "\n".join([*textwrap.wrap(str(self.title), WIDTH), *self._sections(), *textwrap.wrap(self.remark, WIDTH)])
+        return self.text()
+
+    def text(self, width: int = WIDTH) -> str:
+        """The derivation in Unicode, in lines of at most `width` columns where words allow it."""
+        return "\n".join([*textwrap.wrap(str(self.title), width), *self._sections(width), *textwrap.wrap(self.remark, width)])
 
     __repr__ = __str__
 
-    def _sections(self) -> Iterator[str]:
+    def _sections(self, width: int) -> Iterator[str]:
         for heading, steps in self._parts():
             yield ""
             yield f"{heading}:"
             for loop, inner in itertools.groupby(steps, key=lambda step: step.loop):
                 indent = "  " if loop is None else "    "
                 if loop is not None:
-                    yield from textwrap.wrap(str(loop), WIDTH - 2, initial_indent="  ", subsequent_indent="      ", break_long_words=False)
+                    yield from textwrap.wrap(str(loop), width - 2, initial_indent="  ", subsequent_indent="      ", break_long_words=False)
                 for step in inner:
-                    yield from _lines(str(step.formula), step.note, indent)
+                    yield from _lines(str(step.formula), step.note, indent, width)
         if self.whole is not None:
-            yield from ("", "In one line:", *_lines(str(self.whole), "", "  "))
+            yield from ("", "In one line:", *_lines(str(self.whole), "", "  ", width))
 
     def _parts(self) -> Sequence[tuple[str, tuple[Step, ...]]]:
         parts = (("Forward", self.forward), ("Backward, from the output", self.steps)) if self.forward else (("Steps", self.steps),)
@@ -147,13 +151,13 @@ def _html_step(step: Step) -> str:
     return f'<tr><td style="text-align:left{indent}">{mathml(step.formula)}</td><td style="text-align:left"><code>{escape(step.note)}</code></td></tr>'
 
 
-def _lines(formula: str, note: str, indent: str) -> Iterator[str]:
+def _lines(formula: str, note: str, indent: str, width: int) -> Iterator[str]:
     """The formula with its note in a column to the right, or below it where the formula is long."""
-    wrapped = textwrap.wrap(formula, WIDTH - 2, initial_indent=indent, subsequent_indent=f"{indent}    ", break_long_words=False) or [indent]
-    column = max(len(wrapped[-1]) + 2, min(_COLUMN, WIDTH - len(note)))
+    wrapped = textwrap.wrap(formula, width - 2, initial_indent=indent, subsequent_indent=f"{indent}    ", break_long_words=False) or [indent]
+    column = max(len(wrapped[-1]) + 2, min(_COLUMN, width - len(note)))
     yield from wrapped[:-1]
-    if column + len(note) <= WIDTH:
+    if column + len(note) <= width:
         yield f"{wrapped[-1]:<{column}}{note}".rstrip()
         return
     yield wrapped[-1]
-    yield from textwrap.wrap(note, WIDTH, initial_indent=" " * 8, subsequent_indent=" " * 8)
+    yield from textwrap.wrap(note, width, initial_indent=" " * 8, subsequent_indent=" " * 8)

@@ -20,13 +20,20 @@ from .writing import Writing
 
 
 class Model(Protocol):
-    """What knows its outputs: a graph, a loaded model, or a module that was called."""
+    """What knows its outputs: a graph, or a loaded model."""
 
     @property
     def outputs(self) -> Sequence[Tensor]: ...
 
 
-def explain(of: Tensor | Iterable[Tensor] | Model) -> Derivation:
+class Called(Protocol):
+    """A module, which knows what its last call gave."""
+
+    @property
+    def _outputs(self) -> Sequence[Tensor]: ...
+
+
+def explain(of: Tensor | Iterable[Tensor] | Model | Called) -> Derivation:
     """The derivation of a derivative from the output back, step by step; for other tensors and models, their forward formulas.
 
     Every step has its `formula`, the `rule`, the `forward` node, the user's `source` line and the `tensor` it is about;
@@ -61,8 +68,11 @@ _WEIGHTED = "L stands for the outputs, weighted with the cotangents that were gi
 _NO_PATH = "A constant zero. If it was asked for as a gradient, there is no path from the tensor to the output."
 
 
-def _goals(of: Tensor | Iterable[Tensor] | Model) -> tuple[Tensor, ...]:
-    found = (of,) if isinstance(of, Tensor) else tuple(getattr(of, "outputs", None) or (of if isinstance(of, Iterable) else ()))
+def _goals(of: Tensor | Iterable[Tensor] | Model | Called) -> tuple[Tensor, ...]:
+    # A module tells what it made under a name of its own, as it may have an attribute `outputs`.
+    made = getattr(of, "_outputs", None)
+    made = getattr(of, "outputs", of) if made is None else made
+    found = (made,) if isinstance(made, Tensor) else tuple(made) if isinstance(made, Iterable) else ()
     if not found or not all(isinstance(tensor, Tensor) for tensor in found):
         raise GraphdlError(f"explain: {type(of).__name__} has no outputs: give tensors or a graph, or call the module on placeholders first")
     return found

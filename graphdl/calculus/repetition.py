@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..formula import Equation, Formula, Name, rewritten
+from .counting import INDEX, NUMBER, Letter, counting, generalised, shown
 from .derivation import Loop, Step
 
-INDEX = "ℓ"
 LONGEST = 64  # lines of one layer
 LEAST = 6  # lines from which telling once is shorter
-_NUMBER = re.compile(r"−?\d+")
 
 
 def tell_once(forward: Sequence[Step], steps: Sequence[Step], title: Formula) -> tuple[list[Step], list[Step], Formula]:
@@ -99,7 +97,7 @@ def _key(step: Step, defined: Mapping[Name, int]) -> Formula:
     def blank(x: Formula) -> Formula | None:
         if not isinstance(x, Name):
             return None
-        return Name("•") if x in defined else Name(_NUMBER.sub("#", x.text), _NUMBER.sub("#", x.subscript))
+        return Name("•") if x in defined else Name(NUMBER.sub("#", x.text), NUMBER.sub("#", x.subscript))
 
     # A first layer may read what is no line: an operand that any other name stands for.
     return rewritten(step.formula, blank)
@@ -183,7 +181,7 @@ class _Stretch:
         inside = {place: self._is_inside(*place) for place in columns}
         counted = [column for at, column in columns.items() if not inside[at]]
         own = self._own_names()
-        self.values = _counting([*counted, *own], self.count)
+        self.values = counting([*counted, *own], self.count)
         step = self.values[1] - self.values[0]
         letters = self._letters(own)
         for place, column in columns.items():
@@ -209,19 +207,19 @@ class _Stretch:
         defined = [self.listing.own[self.start + line : self.end : self.period] for line in range(self.period)]
         return [[x for x in column if x is not None] for column in defined]
 
-    def _letters(self, own: Sequence[Sequence[Name]]) -> list[_Letter]:
+    def _letters(self, own: Sequence[Sequence[Name]]) -> list[Letter]:
         """What the value of every line is called. Names that count with the layers stay; others get the layer and a number."""
         texts = [column[0].text if column else "" for column in own]
         made = []
         for line, column in enumerate(own):
-            general = _general(column, self.values) if len(column) == self.count else 0
+            general = generalised(column, self.values) if len(column) == self.count else 0
             if isinstance(general, Name) and column[0].subscript.isdigit():
-                made.append(_Letter(texts[line], int(column[0].subscript) - self.values[0], ""))
+                made.append(Letter(texts[line], int(column[0].subscript) - self.values[0], ""))
             else:
-                made.append(_Letter(texts[line], 0, str(texts[: line + 1].count(texts[line]))))
+                made.append(Letter(texts[line], 0, str(texts[: line + 1].count(texts[line]))))
         return made
 
-    def _refer(self, place: tuple[int, int], column: list[Name], letters: Sequence[_Letter], step: int) -> int:
+    def _refer(self, place: tuple[int, int], column: list[Name], letters: Sequence[Letter], step: int) -> int:
         """A name that is a value of the same or an earlier layer."""
         found = [self._layer(x) for x in column]
         lags = [layer - at[0] for layer, at in enumerate(found) if at is not None]
@@ -245,7 +243,7 @@ class _Stretch:
 
     def _count(self, place: tuple[int, int], column: list[Name]) -> int:
         """A name whose numbers count with the layers, or stay."""
-        general = _general(column, self.values)
+        general = generalised(column, self.values)
         if isinstance(general, int):
             return general
         self.mixed += INDEX in f"{general.text}{general.subscript}" and any(f"{INDEX}{sign}" in general.subscript for sign in "+−")
@@ -254,8 +252,8 @@ class _Stretch:
 
     def told(self) -> list[Step]:
         """The lines of all layers, told once."""
-        shown = [_shown(value) for value in self.values]
-        values = tuple(shown) if len(shown) < 4 else (shown[0], shown[1], "…", shown[-1])
+        told = [shown(value) for value in self.values]
+        values = tuple(told) if len(told) < 4 else (told[0], told[1], "…", told[-1])
         starts = tuple(Equation((name, value)) for name, value in self.starts.items())
         loop = Loop(INDEX, values, starts)
         return [self._general_step(line, loop) for line in range(self.period)]
@@ -264,65 +262,3 @@ class _Stretch:
         step = self.listing.steps[self.start + line]
         meaning: dict[Formula, Formula] = {x: self.general[line, place] for place, x in enumerate(self.listing.names[self.start + line])}
         return dataclasses.replace(step, formula=rewritten(step.formula, meaning.get), loop=loop)
-
-
-@dataclass(frozen=True)
-class _Letter:
-    """What a line's value is called: its number is that of the layer and `offset`, or it has the layer and a number of its own."""
-
-    text: str
-    offset: int
-    number: str
-
-    def at(self, layer: int) -> Name:
-        return Name(self.text, _joined(_shown(layer + self.offset), self.number))
-
-    def general(self, shift: int) -> Name:
-        return Name(self.text, _joined(_shifted(shift + self.offset), self.number))
-
-
-def _counting(columns: Iterable[Sequence[Name]], count: int) -> list[int]:
-    """The numbers of the layers: those in the first name that counts, else from 1."""
-    for column in columns:
-        numbers = [_NUMBER.findall(f"{x.text} {x.subscript}") for x in column]
-        for first, second, *_ in zip(*numbers[:2], strict=False):
-            if first != second:
-                step = _value(second) - _value(first)
-                return [_value(first) + k * step for k in range(count)]
-    return list(range(1, count + 1))
-
-
-def _general(column: Sequence[Name], values: Sequence[int]) -> Name | int:
-    """The name with ℓ for the number that counts; or the first layer where it does not."""
-    first = column[0]
-    parts = [_NUMBER.findall(x.subscript) for x in column]
-    if any(x.text != first.text for x in column):
-        return next(k for k, x in enumerate(column) if x.text != first.text)
-    made = []
-    for place, number in enumerate(parts[0]):
-        offsets = [_value(numbers[place]) - values[k] for k, numbers in enumerate(parts)]
-        if all(numbers[place] == number for numbers in parts):
-            made.append(number)
-        elif len(set(offsets)) == 1:
-            made.append(_shifted(offsets[0]))
-        else:
-            same, counted = (next((k for k, x in enumerate(xs) if x != xs[0]), len(xs)) for xs in ([p[place] for p in parts], offsets))
-            return max(same, counted)
-    numbers = iter(made)
-    return Name(first.text, _NUMBER.sub(lambda _: next(numbers), first.subscript))
-
-
-def _value(number: str) -> int:
-    return int(number.replace("−", "-"))
-
-
-def _shown(value: int) -> str:
-    return str(value).replace("-", "−")
-
-
-def _shifted(offset: int) -> str:
-    return INDEX if not offset else f"{INDEX}{'+' if offset > 0 else '−'}{abs(offset)}"
-
-
-def _joined(layer: str, number: str) -> str:
-    return f"{layer},{number}" if number else layer

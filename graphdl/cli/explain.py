@@ -25,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
         plain = {"title": str(told.title), "remark": told.remark, "whole": str(told.whole or "")}
         print(json.dumps({**plain, **{key: [_plain(step) for step in getattr(told, key)] for key in ("forward", "steps")}}, indent=2, ensure_ascii=False))
     else:
-        print(told)
+        print(told.text(80))
     return 0
 
 

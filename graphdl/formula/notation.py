@@ -55,13 +55,14 @@ class Pen:
         return ", "
 
 
+_INDICES = 4  # letters that are taken for indices, not for a word
 _BELOW = dict(zip("0123456789aehijklmnoprstuvx+−", "₀₁₂₃₄₅₆₇₈₉ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ₊₋", strict=True))
 _ABOVE = dict(zip("0123456789T", "⁰¹²³⁴⁵⁶⁷⁸⁹ᵀ", strict=True))
 
 
 def lowered(text: str) -> str:
-    """A subscript in Unicode: behind an underscore where a letter has no lowered form, and then in braces unless it is a path."""
-    if all(letter in _BELOW for letter in text):
+    """A subscript in Unicode: behind an underscore if it is a word or has no lowered form, and in braces unless it is a path."""
+    if all(letter in _BELOW for letter in text) and not (text.isalpha() and len(text) > _INDICES):
         return "".join(_BELOW[letter] for letter in text)
     return f"_{text}" if all(letter.isalnum() or letter in "._" for letter in text) else f"_{{{text}}}"
 

@@ -53,14 +53,7 @@ def machine_of(compilation: Compilation, profile: Any = None, code: bool = True)
     rows: Sequence[Any] = profile.rows if profile is not None else [None] * len(found)
     kernels = []
     for kernel, row in zip(found, rows, strict=True):
-        facts = {"flops": str(kernel.flops), "bytes": str(kernel.bytes), "tasks": str(kernel.tasks)}
-        if row is not None and row.tasks:
-            facts |= {
-                "time": seconds(row.seconds),
-                "share": f"{row.seconds / (profile.total or 1):.1%}",
-                "of the limit": f"{profile.share(row):.0%}",
-                "rate": f"{quantity(row.flops / (row.seconds or 1e-9), 'FLOP/s')}, {quantity(row.bytes / (row.seconds or 1e-9), 'B/s')}",
-            }
+        facts = {"flops": str(kernel.flops), "bytes": str(kernel.bytes), "tasks": str(kernel.tasks)} | _measured(row, profile)
         nodes = kernel.origins if kernel.node is None else (kernel.node,)
         known = [node.provenance for node in nodes]
         kernels.append(Launched(kernel.name, kernel.function, facts, nodes, frozenset(one for each in known for one in each.sources)))
@@ -68,6 +61,19 @@ def machine_of(compilation: Compilation, profile: Any = None, code: bool = True)
     if profile is not None:
         total |= {"kernels": seconds(profile.total), "whole call": seconds(profile.call)}
     return Machine(kernels, _functions(emitted.module, {one.function for one in found}) if code else {}, total)
+
+
+def _measured(row: Any, profile: Any) -> dict[str, str]:
+    """The times of a launch that ran."""
+    if row is None or not row.tasks:
+        return {}
+    time = row.seconds or 1e-9
+    return {
+        "time": seconds(row.seconds),
+        "share": f"{row.seconds / (profile.total or 1):.1%}",
+        "of the limit": f"{profile.share(row):.0%}",
+        "rate": f"{quantity(row.flops / time, 'FLOP/s')}, {quantity(row.bytes / time, 'B/s')}",
+    }
 
 
 def _functions(module: Any, names: Iterable[str]) -> dict[str, list[str]]:

@@ -33,7 +33,7 @@ def load_target(text: str) -> Target:
         found = found()
     if isinstance(found, Executable | Graph):
         return found
-    found = getattr(found, "outputs", None) or found  # of a module that was called, or a loaded model
+    found = getattr(found, "_outputs", None) or getattr(found, "outputs", None) or found  # of a module that was called, or a loaded model
     tensors = [found] if isinstance(found, Tensor) else list(found) if isinstance(found, list | tuple) else []
     if not tensors or not all(isinstance(tensor, Tensor) for tensor in tensors):
         raise GraphdlError(f"{text}: {type(found).__name__} is no tensor, list of tensors, graph or compiled program, and no module that was called")

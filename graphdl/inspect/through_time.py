@@ -16,7 +16,7 @@ from ..compiler import compile
 from ..control.region import substitute
 from ..control.scan import Scan
 from ..errors import GradientError
-from ..ir import Graph, Node, Tensor, make_node
+from ..ir import Graph, Node, Tensor, derived, make_node
 from ..ir.node import FUNCTIONS
 from ..ops.source import Placeholder, full
 from ..rewrite.rebuild import map_nodes
@@ -37,7 +37,8 @@ def gradient_through_time(loss: Tensor, inputs: Mapping[str, Any] | None = None,
             return None
         added = [_Disturbance(node, k) for k, x in enumerate(operands[: node.op.carries]) if is_floating(x.dtype)]
         disturbances.extend(added)
-        return _added(node.op, operands, added) if added else None
+        with derived("disturb", (), (node,)):
+            return _added(node.op, operands, added) if added else None
 
     (end,) = map_nodes(Graph(loss), disturbed, "disturb").outputs
     if not disturbances:

@@ -44,7 +44,7 @@ class Module:
         return made
 
     @property
-    def outputs(self) -> tuple[Tensor, ...]:
+    def _outputs(self) -> tuple[Tensor, ...]:
         """What the last call gave, while anybody holds it: what `gd.explain` and the explorer show of a module."""
         return tuple(tensor for made in self._made if (tensor := made()) is not None)
 

@@ -1,0 +1,74 @@
+"""Names that count with the layers of a stretch of lines."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..formula import Name
+
+INDEX = "ℓ"
+NUMBER = re.compile(r"−?\d+")
+
+
+@dataclass(frozen=True)
+class Letter:
+    """What a line's value is called: its number is that of the layer and `offset`, or it has the layer and a number of its own."""
+
+    text: str
+    offset: int
+    number: str
+
+    def at(self, layer: int) -> Name:
+        return Name(self.text, joined(shown(layer + self.offset), self.number))
+
+    def general(self, shift: int) -> Name:
+        return Name(self.text, joined(shifted(shift + self.offset), self.number))
+
+
+def counting(columns: Iterable[Sequence[Name]], count: int) -> list[int]:
+    """The numbers of the layers: those in the first name that counts, else from 1."""
+    for column in columns:
+        numbers = [NUMBER.findall(f"{x.text} {x.subscript}") for x in column]
+        for first, second, *_ in zip(*numbers[:2], strict=False):
+            if first != second:
+                step = value_of(second) - value_of(first)
+                return [value_of(first) + k * step for k in range(count)]
+    return list(range(1, count + 1))
+
+
+def generalised(column: Sequence[Name], values: Sequence[int]) -> Name | int:
+    """The name with ℓ for the number that counts; or the first layer where it does not."""
+    first = column[0]
+    parts = [NUMBER.findall(x.subscript) for x in column]
+    if any(x.text != first.text for x in column):
+        return next(k for k, x in enumerate(column) if x.text != first.text)
+    made = []
+    for place, number in enumerate(parts[0]):
+        offsets = [value_of(numbers[place]) - values[k] for k, numbers in enumerate(parts)]
+        if all(numbers[place] == number for numbers in parts):
+            made.append(number)
+        elif len(set(offsets)) == 1:
+            made.append(shifted(offsets[0]))
+        else:
+            same, counted = (next((k for k, x in enumerate(xs) if x != xs[0]), len(xs)) for xs in ([p[place] for p in parts], offsets))
+            return max(same, counted)
+    numbers = iter(made)
+    return Name(first.text, NUMBER.sub(lambda _: next(numbers), first.subscript))
+
+
+def value_of(number: str) -> int:
+    return int(number.replace("−", "-"))
+
+
+def shown(value: int) -> str:
+    return str(value).replace("-", "−")
+
+
+def shifted(offset: int) -> str:
+    return INDEX if not offset else f"{INDEX}{'+' if offset > 0 else '−'}{abs(offset)}"
+
+
+def joined(layer: str, number: str) -> str:
+    return f"{layer},{number}" if number else layer
