@@ -77,6 +77,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, default=Path("lstm_series.png"))
     a = parser.parse_args()
     table = sunspots.load_pandas().data
+    assert table is not None
     years, spots = table["YEAR"].to_numpy().astype(int), table["SUNACTIVITY"].to_numpy().astype(np.float32)
     first, scale = int(np.flatnonzero(years == SPLIT)[0]), np.float32(100)
 
