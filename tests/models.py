@@ -21,11 +21,11 @@ FLAGS = {
     "learning_rate.py": ["--steps", "2"],
     "lstm_series.py": ["--steps", "2"],
     "rnn_memory.py": ["--steps", "2"],
+    "unet_denoise.py": ["--steps", "1", "--features", "8"],
     "gpt_text.py": ["--steps", "1", "--context", "16", "--layers", "2", "--write", "20"],
 }
 
-# One needs a package of its own; of the other the linter says wrongly that Adam divides what overflows.
-OTHERS = {"onnx_finetune.py", "unet_denoise.py"}
+OTHERS = {"onnx_finetune.py"}  # it needs a package of its own
 
 
 def programs_of(example: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[gd.Executable]:

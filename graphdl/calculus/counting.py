@@ -21,9 +21,11 @@ class Letter:
     number: str
 
     def at(self, layer: int) -> Name:
+        """The name in a layer of that number."""
         return Name(self.text, joined(shown(layer + self.offset), self.number))
 
     def general(self, shift: int) -> Name:
+        """The name in the layer `shift` behind the one that ℓ counts."""
         return Name(self.text, joined(shifted(shift + self.offset), self.number))
 
 
@@ -59,16 +61,20 @@ def generalised(column: Sequence[Name], values: Sequence[int]) -> Name | int:
 
 
 def value_of(number: str) -> int:
+    """The value of a number as names have it, with a typographic minus."""
     return int(number.replace("−", "-"))
 
 
 def shown(value: int) -> str:
+    """A number as names have it."""
     return str(value).replace("-", "−")
 
 
 def shifted(offset: int) -> str:
+    """ℓ, or ℓ and a number."""
     return INDEX if not offset else f"{INDEX}{'+' if offset > 0 else '−'}{abs(offset)}"
 
 
 def joined(layer: str, number: str) -> str:
+    """The subscript of a layer and of a number in it, if there is one."""
     return f"{layer},{number}" if number else layer

@@ -204,8 +204,9 @@ class Writing:
 
 
 def _leaving(forward: Sequence[Node]) -> set[Node]:
-    """The nodes that other lines than their own read."""
-    return {operand.node for node in forward for operand in node.operands if _line(operand.node) != _line(node)}
+    """The nodes that other lines than their own read. Numbers and inputs are not: equal ones anywhere are one node, of many lines."""
+    read = ((operand.node, node) for node in forward for operand in node.operands)
+    return {node for node, reader in read if node.operands and _line(node) != _line(reader)}
 
 
 def _label(node: Node) -> str | None:

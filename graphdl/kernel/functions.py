@@ -94,8 +94,8 @@ _row("asinh", lambda s, x: s.asinh(x), lambda x: _f("rsqrt", 1 + x * x), flops=2
 _row("acosh", lambda s, x: s.acosh(x), lambda x: _f("rsqrt", x - 1) * _f("rsqrt", x + 1), flops=26)
 _row("atanh", lambda s, x: s.atanh(x), lambda x: 1 / ((1 - x) * (1 + x)), flops=26)
 _row("atan2", lambda s, y, x: s.atan2(y, x), lambda y, x: x / (x * x + y * y), lambda y, x: -y / (x * x + y * y), flops=24)
-_row("erf", lambda s, x: s.erf(x), lambda x: 1.1283791670955126 * _f("exp", -x * x), flops=20)
-_row("erfc", lambda s, x: s.erfc(x), lambda x: -1.1283791670955126 * _f("exp", -x * x), flops=30)
+_row("erf", lambda s, x: s.erf(x), lambda x: 1.1283791670955126 * _f("exp", -(x * x)), flops=20)
+_row("erfc", lambda s, x: s.erfc(x), lambda x: -1.1283791670955126 * _f("exp", -(x * x)), flops=30)
 # sigma(x) sigma(-x), not sigma (1 - sigma): 1 - sigma loses all its digits for large x.
 _row("sigmoid", lambda s, x: 1 / (1 + s.exp(-x)), lambda x: _f("sigmoid", x) * _f("sigmoid", -x), flops=18)
 _row("softplus", lambda s, x: s.log(1 + s.exp(x)), lambda x: _f("sigmoid", x), flops=30)
