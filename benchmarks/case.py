@@ -6,8 +6,9 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -53,15 +54,21 @@ class Case:
         return [self.sizes, *({**self.sizes, **variant} for variant in self.variants)]
 
 
+class Build(Protocol):
+    """A build of PyTorch's, plain or compiled."""
+
+    def __call__(self, sizes: Sizes, /, compiled: bool) -> Run: ...
+
+
 @dataclass(frozen=True)
 class Peers:
     """`torch.compile` is PyTorch's build with its functions compiled; `compiled` tells a case which of the two is wanted."""
 
-    build: Callable[[Sizes, bool], Run]
+    build: Build
     kinds: tuple[str, str] = field(default=("torch", "torch.compile"))
 
     def as_builds(self) -> dict[str, Callable[[Sizes], Run]]:
-        return {kind: (lambda sizes, compiled=k == 1: self.build(sizes, compiled)) for k, kind in enumerate(self.kinds)}
+        return {kind: partial(self.build, compiled=k == 1) for k, kind in enumerate(self.kinds)}
 
 
 def all_cases() -> dict[str, Case]:

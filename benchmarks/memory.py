@@ -42,7 +42,7 @@ def allocated(case: Case, sizes: Sizes) -> int:
     for _, amount in events:
         now += amount
         most = max(most, now)
-    return sum(held.values()) + most
+    return int(sum(held.values()) + most)
 
 
 def main() -> None:

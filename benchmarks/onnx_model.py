@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from .case import Array, Run
 from .threads import thread_count
 
-Node = tuple[str, list[str], str] | tuple[str, list[str], str, dict[str, int]]  # op, inputs, output, attributes
+Node = tuple[str, list[str], str] | tuple[str, list[str], str, dict[str, Any]]  # op, inputs, output, attributes
 
 
 def onnx_run(nodes: Sequence[Node], inputs: Mapping[str, Array], constants: Mapping[str, Array | float]) -> Run:

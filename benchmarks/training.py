@@ -114,8 +114,9 @@ class Network:
 def _value(name: str, shape: tuple[int, ...]) -> Array:
     drawn = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape, dtype=np.float32)
     if len(shape) > 1:
-        return drawn / np.sqrt(prod(shape[1:]), dtype=np.float32)
-    return 0.1 * drawn + np.float32(name.endswith("weight"))
+        drawn /= np.sqrt(prod(shape[1:]), dtype=np.float32)
+        return drawn
+    return np.asarray(0.1 * drawn + np.float32(name.endswith("weight")), np.float32)
 
 
 def linear(name: str, inputs: int, outputs: int) -> Shapes:

@@ -39,7 +39,7 @@ def _torch(s: Sizes) -> Any:
 
     d = s["features"]
 
-    class Conv1D(nn.Module):
+    class Conv1D(nn.Module):  # type: ignore[misc]
         def __init__(self, outputs: int, inputs: int) -> None:
             super().__init__()
             self.weight, self.bias = nn.Parameter(torch.empty(inputs, outputs)), nn.Parameter(torch.empty(outputs))
@@ -47,7 +47,7 @@ def _torch(s: Sizes) -> Any:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return torch.addmm(self.bias, x.reshape(-1, x.shape[-1]), self.weight).reshape(*x.shape[:-1], -1)
 
-    class Block(nn.Module):
+    class Block(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.ln_1, self.ln_2 = nn.LayerNorm(d), nn.LayerNorm(d)
@@ -60,7 +60,7 @@ def _torch(s: Sizes) -> Any:
             x = x + self.attn["c_proj"](mixed.transpose(1, 2).flatten(2))
             return x + self.mlp["c_proj"](nn.functional.gelu(self.mlp["c_fc"](self.ln_2(x)), approximate="tanh"))
 
-    class GPT(nn.Module):
+    class GPT(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             embeddings = {"wte": nn.Embedding(s["vocabulary"], d), "wpe": nn.Embedding(s["length"], d)}
