@@ -76,7 +76,7 @@ class Softmax(AlongAxis):
 
     def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
         x, highest, total = self.terms(index, operands[0])
-        return apply("exp", x - highest) / total
+        return apply("exp", x - highest) * (total.one() / total)  # one division for a row, not one for each element
 
 
 @dataclass(frozen=True)
