@@ -65,7 +65,7 @@ def machine(family: str) -> llvm.TargetMachine:
 def module_text(names: tuple[str, ...], scalar: str, lanes: int, family: str) -> str:
     """A loop over arrays for each function: (x, [y,] result, count)."""
     row, type = target.named(family), TYPES[scalar].with_lanes(lanes)
-    module = Module(target_triple=row.triple, has_fma=row.has_fma)
+    module = Module(target_triple=row.triple, has_fma=row.has_fma, has_scale=row.has_scale)
     for name in names:
         inputs = ["x", "y"] if name in BINARY else ["x"]
         f = module.function(f"loop_{name}", [*((operand, PTR) for operand in [*inputs, "result"]), ("count", I64)])

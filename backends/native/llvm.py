@@ -116,6 +116,7 @@ class Module:
     globals: dict[str, str] = field(default_factory=dict)
     declarations: dict[str, str] = field(default_factory=dict)
     function_attributes: str = "nounwind"
+    has_scale: bool = False  # the target multiplies whole 512-bit vectors by powers of two
     has_fma: bool = True  # the target has fused multiply-add, and with it instructions that round to integers and convert 16-bit floats
 
     def function(self, name: str, parameters: Sequence[tuple[str, Type]], returns: Type | None = None, linkage: str = "", attributes: str = "") -> Function:
@@ -356,6 +357,12 @@ class Function:
             self.void(text)
             return None
         return self.emit(returns, text)
+
+    def scaled(self, x: Value, n: Value) -> Value:
+        """x * 2**n for a 512-bit vector: AVX-512's vscalef, all lanes on, rounded as the processor is set."""
+        name, lanes, text = f"llvm.x86.avx512.mask.scalef.p{'s' if x.type.bits == 32 else 'd'}.512", f"i{x.type.lanes}", x.type.text
+        self.module.declare(name, f"{text} @{name}({text}, {text}, {text}, {lanes}, i32)")
+        return self.emit(x.type, f"call {text} @{name}({x.typed}, {n.typed}, {x.typed}, {lanes} -1, i32 4)")
 
     def fma(self, x: Value, y: Value, z: Value) -> Value:
         """x * y + z, rounded once where the target has the instruction (`llvm.fmuladd`)."""

@@ -27,6 +27,11 @@ class Target:
     l2: int = 512 << 10
     l3: int = 8 << 20
 
+    @property
+    def has_scale(self) -> bool:
+        """Whether there is an instruction for x * 2**n on 512-bit vectors: AVX-512's vscalef."""
+        return self.vector_bytes == 64 and self.triple.startswith("x86_64")
+
     def lanes(self, type: Type) -> int:
         """How many elements of `type` fill a vector register."""
         return max(self.vector_bytes * 8 // max(type.bits, 8), 1)

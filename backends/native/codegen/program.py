@@ -75,7 +75,7 @@ class ProgramEmitter:
     def __init__(self, program: Program, target: Target) -> None:
         self.program = program
         self.target = target
-        self.module = Module(target_triple=target.triple, has_fma=target.has_fma)
+        self.module = Module(target_triple=target.triple, has_fma=target.has_fma, has_scale=target.has_scale)
         self.timeline = Timeline(program)
         self.items: list[Item] = []
         self.frames: list[_Frame] = []

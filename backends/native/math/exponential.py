@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .coefficients import EXP, EXP2
-from .expression import Bits, Real, fma, greatest, least, polynomial, where
+from .expression import Real, fma, greatest, least, polynomial, where
 from .registry import function
 
 LOG2_E = 1.4426950408889634
@@ -29,7 +29,7 @@ def exp2(x: Real) -> Real:
     x = greatest(least(x, high), low)
     shifted, n = nearest_integer(x, 1.0, 2 * x.format.bias)
     r = x - n
-    return scale(fma(polynomial(r, EXP2), r, 1.0), shifted.bits())
+    return scale(fma(polynomial(r, EXP2), r, 1.0), shifted)
 
 
 @function("expm1", ulp32=1.5, ulp64=1.75)
@@ -68,7 +68,7 @@ def normal_exp(x: Real) -> Real:
 def scaled_exp(x: Real, low: Real | None = None, power: int = 0) -> Real:
     """2**power * exp(x + low) for x within `EXP_RANGE`."""
     shifted, r, _ = reduce_exp(x, 2 * x.format.bias + power)
-    return scale(_exp_fraction(r if low is None else r + low), shifted.bits())
+    return scale(_exp_fraction(r if low is None else r + low), shifted)
 
 
 def _exp_fraction(r: Real) -> Real:
@@ -92,8 +92,13 @@ def nearest_integer(x: Real, factor: float, offset: int) -> tuple[Real, Real]:
     return shifted, shifted - anchor
 
 
-def scale(x: Real, total: Bits) -> Real:
-    """x * 2**n, where the low bits of `total` hold n + 2 * bias: two factors, each with half of n and a whole bias, so that the
-    result may be denormal or overflow. Only the last product rounds."""
-    half, place = total >> 1, x.format.fraction
+def scale(x: Real, shifted: Real) -> Real:
+    """x * 2**n, where the low bits of `shifted` hold n + 2 * bias, rounded once: the result may be denormal or overflow.
+
+    Without an instruction for it by two factors, each with half of n and a whole bias.
+    """
+    if x.is_scaled_at_once:
+        return x.scaled(shifted - (x.format.magic + 2 * x.format.bias))
+    total, place = shifted.bits(), x.format.fraction
+    half = total >> 1
     return x * (half << place).real() * ((total - half) << place).real()

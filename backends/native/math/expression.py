@@ -127,6 +127,19 @@ class Real:
     def has_fma(self) -> bool:
         return self.f.module.has_fma
 
+    @property
+    def is_scaled_at_once(self) -> bool:
+        """Whether there is an instruction for `scaled`, on all of the registers that hold this value."""
+        return self.f.module.has_scale and self.type.lanes > 0 and self.type.lanes * self.type.bits % 512 == 0
+
+    def scaled(self, n: Real) -> Real:
+        """self * 2**n for whole n, register by register."""
+        count = 512 // self.type.bits
+        parts = [self.f.scaled(*(self.f.shuffle(x.value, x.value, range(k, k + count)) for x in (self, n))) for k in range(0, self.type.lanes, count)]
+        while len(parts) > 1:
+            parts = [self.f.shuffle(a, b, range(2 * a.type.lanes)) for a, b in zip(parts[::2], parts[1::2], strict=True)]
+        return Real(self.f, parts[0])
+
     def const(self, number: float) -> Real:
         return Real(self.f, self.type.const(number))
 

@@ -57,7 +57,7 @@ def _doubled_power(x: Real, y: Real) -> Real:
     exponent = greatest(least(exponent, largest), smallest)
     shifted, n = nearest_integer(exponent, 1.0, 2 * x.format.bias)
     r = (exponent - n) + error
-    return scale(fma(polynomial(r, EXP2), r, 1.0), shifted.bits())
+    return scale(fma(polynomial(r, EXP2), r, 1.0), shifted)
 
 
 def _doubled_log2(x: Real) -> tuple[Real, Real]:
