@@ -69,8 +69,8 @@ def minimum(f: Function, x: Value, y: Value) -> Value:
 
 
 def _extremum(f: Function, predicate: str, x: Value, y: Value) -> Value:
-    chosen = f.select(f.compare(predicate, y, x), y, x)  # one instruction; a NaN in x comes through, one in y does not
-    return f.select(f.compare("uno", y, y), y, chosen)  # so what waits for x, a running extremum, is this instruction and a blend
+    chosen = f.select(f.compare(predicate, x, y), x, y)  # one instruction; a NaN in y comes through, one in x does not
+    return f.select(f.compare("uno", x, x), x, chosen)
 
 
 def _sign(f: Function, x: Value) -> Value:
