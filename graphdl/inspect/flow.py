@@ -11,10 +11,10 @@ import numpy as np
 
 from ..calculus import grad
 from ..compiler import compile
-from ..errors import GraphdlError
 from ..ir import Tensor
 from ..ir.node import FUNCTIONS
 from ..op import normalize_axis
+from ..picture import figure as new_figure
 from ..table import Table
 
 BAR = 40  # characters of the longest bar
@@ -42,11 +42,7 @@ class GradientFlow:
 
     def plot(self, path: str | Path) -> None:
         """Draw the norms on a logarithmic scale. Raises GraphdlError where matplotlib is missing."""
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise GraphdlError("curves are drawn by matplotlib, which is not installed: pip install graphdl[plot]") from None
-        figure = Figure(figsize=(7, 4), layout="constrained")
+        figure = new_figure(7, 4)
         axes = figure.subplots()
         axes.semilogy(self.norms, marker="o")
         axes.set(xlabel=f"axis {self.axis} of {self.name}", ylabel="norm of the gradient")

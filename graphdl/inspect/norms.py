@@ -12,12 +12,13 @@ import numpy as np
 
 from ..calculus import grad
 from ..compiler import compile
-from ..errors import GradientError, GraphdlError
+from ..errors import GradientError
 from ..ir import Graph, Tensor
 from ..nn.buffer import is_buffer
 from ..nn.module import Module
 from ..nn.state import parameter_names
 from ..optim.clipping import sum_of_squares
+from ..picture import figure as new_figure
 from ..table import Table
 from ..types import is_floating
 
@@ -68,11 +69,7 @@ class GradientNorms:
 
     def plot(self, path: str | Path) -> None:
         """Draw the gradients' norms on a logarithmic scale. Raises GraphdlError where matplotlib is missing."""
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise GraphdlError("bars are drawn by matplotlib, which is not installed: pip install graphdl[plot]") from None
-        figure = Figure(figsize=(7, 1 + 0.25 * len(self.layers)), layout="constrained")
+        figure = new_figure(7, 1 + 0.25 * len(self.layers))
         axes = figure.subplots()
         axes.barh([layer.name for layer in self.layers], [layer.gradient for layer in self.layers], log=True)
         axes.set(xlabel="norm of the gradient")

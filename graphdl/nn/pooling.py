@@ -28,28 +28,28 @@ def max_pool1d(
     The stride is the kernel's size unless given. With `ceil_mode`, windows that start inside the data may reach beyond its end.
     Raises ShapeError for a kernel larger than the padded data, or padding of more than half a kernel.
     """
-    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode)[0]
+    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 def max_pool2d(
     input: Tensor, kernel_size: Numbers, stride: Numbers | None = None, padding: Numbers = 0, dilation: Numbers = 1, ceil_mode: bool = False
 ) -> Tensor:
     """As `max_pool1d`, for input (N, C, H, W) or (C, H, W)."""
-    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode)[0]
+    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 def max_pool1d_with_indices(
     input: Tensor, kernel_size: Numbers, stride: Numbers | None = None, padding: Numbers = 0, dilation: Numbers = 1, ceil_mode: bool = False
 ) -> tuple[Tensor, Tensor]:
     """`max_pool1d`, and where in the data each largest element stands, int64: the first of equal ones."""
-    return _max_pool(1, input, kernel_size, stride, padding, dilation, ceil_mode)
+    return _max_pool_with_indices(1, input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 def max_pool2d_with_indices(
     input: Tensor, kernel_size: Numbers, stride: Numbers | None = None, padding: Numbers = 0, dilation: Numbers = 1, ceil_mode: bool = False
 ) -> tuple[Tensor, Tensor]:
     """`max_pool2d`, and where in its plane each largest element stands, as row * W + column, int64: the first of equal ones."""
-    return _max_pool(2, input, kernel_size, stride, padding, dilation, ceil_mode)
+    return _max_pool_with_indices(2, input, kernel_size, stride, padding, dilation, ceil_mode)
 
 
 def avg_pool1d(
@@ -110,14 +110,24 @@ def _batched(count: int, input: Tensor) -> tuple[Tensor, bool]:
     return (expand_dims(input, 0) if single else input), single
 
 
-def _max_pool(
+def _max_pool(count: int, input: Tensor, kernel: Numbers, stride: Numbers | None, padding: Numbers, dilation: Numbers, ceil_mode: bool) -> Tensor:
+    op, batch, single = _prepared(count, input, kernel, stride, padding, dilation, ceil_mode)
+    return squeeze(op(batch), 0) if single else op(batch)
+
+
+def _max_pool_with_indices(
     count: int, input: Tensor, kernel: Numbers, stride: Numbers | None, padding: Numbers, dilation: Numbers, ceil_mode: bool
 ) -> tuple[Tensor, Tensor]:
-    slide = _Slide(f"max_pool{count}d", count, input, kernel, stride, padding, dilation, ceil_mode)
-    batch, single = _batched(count, input)
-    op = MaxPool(slide.kernel, slide.strides, slide.low, slide.high, slide.dilation)
+    op, batch, single = _prepared(count, input, kernel, stride, padding, dilation, ceil_mode)
     result, places = op(batch), _places(op, batch)
     return (squeeze(result, 0), squeeze(places, 0)) if single else (result, places)
+
+
+def _prepared(
+    count: int, input: Tensor, kernel: Numbers, stride: Numbers | None, padding: Numbers, dilation: Numbers, ceil_mode: bool
+) -> tuple[MaxPool, Tensor, bool]:
+    slide = _Slide(f"max_pool{count}d", count, input, kernel, stride, padding, dilation, ceil_mode)
+    return MaxPool(slide.kernel, slide.strides, slide.low, slide.high, slide.dilation), *_batched(count, input)
 
 
 def _places(op: MaxPool, x: Tensor) -> Tensor:
@@ -159,8 +169,8 @@ class _MaxPool(Module):
         self.dilation, self.ceil_mode = dilation, ceil_mode
 
     def forward(self, input: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        result, indices = _max_pool(self.count, input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
-        return (result, indices) if self.return_indices else result
+        pool = _max_pool_with_indices if self.return_indices else _max_pool
+        return pool(self.count, input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, dilation={self.dilation}, ceil_mode={self.ceil_mode}"

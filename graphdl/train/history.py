@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import GraphdlError
+from ..picture import figure as new_figure
 
 PREFIX = "validation_"
 
@@ -55,12 +56,8 @@ class History(dict[str, list[float]]):
 
         Raises GraphdlError where matplotlib is not installed.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise GraphdlError("plotting needs matplotlib: install graphdl[plot]") from None
         measures = list(dict.fromkeys(name.removeprefix(PREFIX) for name in self)) or ["loss"]
-        figure = Figure(figsize=(5 * len(measures), 4), layout="constrained")
+        figure = new_figure(5 * len(measures), 4)
         for axes, measure in zip(figure.subplots(1, len(measures), squeeze=False)[0], measures, strict=True):
             for name, label in ((measure, "training"), (PREFIX + measure, "validation")):
                 if name in self:

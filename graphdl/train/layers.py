@@ -12,11 +12,11 @@ import numpy as np
 
 from ..calculus import grad
 from ..compiler import compile
-from ..errors import GraphdlError
 from ..inspect.learning import rectified
 from ..ir import Graph, Tensor
 from ..ir.node import FUNCTIONS
 from ..nn.state import parameter_names
+from ..picture import figure as new_figure
 from ..table import Table
 from .callbacks import Callback
 from .history import drawn
@@ -113,12 +113,8 @@ class LayerReport(Callback):
 
         Raises GraphdlError where matplotlib is not installed.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise GraphdlError("plotting needs matplotlib: install graphdl[plot]") from None
         what = ["weight", "gradient", "ratio", *(["dead"] if self._units else [])]
-        figure = Figure(figsize=(5 * len(what), 4), layout="constrained")
+        figure = new_figure(5 * len(what), 4)
         for axes, name in zip(figure.subplots(1, len(what), squeeze=False)[0], what, strict=True):
             draw = axes.plot if name == "dead" else axes.semilogy
             for layer in getattr(self.looks[-1], name) if self.looks else ():

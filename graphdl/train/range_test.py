@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import GraphdlError
+from ..picture import figure as new_figure
 from ..table import Table
 from .batches import Batch, Batches, Data, epoch_order
 
@@ -71,11 +72,7 @@ class RangeTest:
 
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Draw the losses over the rates. Raises GraphdlError where matplotlib is missing."""
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
-            raise GraphdlError("curves are drawn by matplotlib, which is not installed: pip install graphdl[plot]") from None
-        axes = (figure := Figure(figsize=(6, 4), layout="constrained")).subplots()
+        axes = (figure := new_figure(6, 4)).subplots()
         axes.semilogx(self.rates, self.losses, alpha=0.3)
         axes.semilogx(self.rates, self.smoothed)
         axes.axvline(self.suggestion, linestyle=":")

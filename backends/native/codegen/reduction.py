@@ -91,7 +91,7 @@ class _Sequential:
     def run(self, start: list[Value]) -> list[Value]:
         if not is_unrolled(self.x):
             return self._loops(list(self.x.reduced), start)
-        for point in itertools.product(*(range(int(str(axis.size))) for axis in self.x.reduced)):
+        for point in itertools.product(*map(range, known_sizes(self.x))):
             start = self.combination.follow(self.emitter.f, start, self._at(point))
         return start
 
@@ -188,6 +188,11 @@ class _Vectorised(_Sequential):
         return [value, emitter.spread(emitter.index(as_size(self.x.reduced[0])))]
 
 
+def known_sizes(x: Reduce) -> list[int]:
+    """The sizes of the reduced axes, as far as they are numbers."""
+    return [axis.size for axis in x.reduced if isinstance(axis.size, int)]
+
+
 def is_unrolled(x: Reduce) -> bool:
     """Whether there are so few elements that code for each is worth more than a loop: indices become numbers, loads are shared.
 
@@ -195,7 +200,7 @@ def is_unrolled(x: Reduce) -> bool:
     """
     if x.kind == "sum" and isinstance(x.body, Scalar) and x.body.function == "multiply" and all(isinstance(y, Load) for y in x.body.operands):
         return False
-    sizes = [axis.size for axis in x.reduced if isinstance(axis.size, int)]
+    sizes = known_sizes(x)
     return len(sizes) == len(x.reduced) and math.prod(sizes) <= UNROLLED and not any(isinstance(y, Reduce) for y in walk(x.body))
 
 
