@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import runpy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,16 +135,7 @@ def test_magika_labels_real_files() -> None:
     config = json.loads((folder / "config.min.json").read_text())
     model = gd.onnx.load(folder / "model.onnx")
     program = gd.compile(list(model.outputs), inputs=list(model.inputs), mode="inference")
+    features = runpy.run_path(str(ROOT / "examples" / "onnx_finetune.py"))["features"]
     files = {"README.md": "markdown", "graphdl/op.py": "python", "pyproject.toml": "toml", "docs/pipeline.svg": "svg", "examples/c_digits/main.c": "c"}
     (scores,) = program(np.stack([features((ROOT / file).read_bytes(), config) for file in files]))
     assert [config["target_labels_space"][k] for k in scores.argmax(axis=1)] == list(files.values())
-
-
-def features(data: bytes, config: Mapping[str, Any]) -> Array:
-    """A file's first and last bytes without white space around them, filled up by the padding token."""
-    size, block = config["beg_size"], config["block_size"]
-    first, last = data[:block].lstrip()[:size], data[-block:].rstrip()[-size:]
-    row = np.full(2 * size, config["padding_token"], "int32")
-    row[: len(first)] = list(first)
-    row[2 * size - len(last) :] = list(last)
-    return row
