@@ -12,6 +12,7 @@ from .emitter import Emitter
 from .function import KernelFunction
 
 AT_ONCE = 4  # masked registers in one step over the rest
+Body = Callable[[list[Value]], list[Value]]  # the values that a step finds, to those that it leaves
 
 
 def store_all(emitter: Emitter, stores: Sequence[Store]) -> None:
@@ -37,33 +38,46 @@ class VectorLoop:
             count = self.f.sub(end, begin)
             self.split = self.f.add(begin, self.f.sub(count, self.f.rem(count, I64.const(lanes))))
 
-    def whole(self, body: Callable[[], None]) -> None:
-        """The whole vectors, if there can be any."""
-        if self.lanes < 2 or (self.known is not None and self.known < self.lanes):
-            return
-        with self.f.loop(self.begin, self.split, self.lanes) as loop, self.emitter.vector(self.axis, loop.index, self.lanes, None):
-            body()
+    @property
+    def rest_lanes(self) -> int:
+        """Lanes of one step over the rest; 0 where it goes one by one."""
+        if self.lanes < 2 or not self.emitter.target.has_masks:
+            return 0
+        most = min(self.lanes, AT_ONCE * self.single)
+        return most if self.known is None else min(most, -(-(self.known % self.lanes) // self.single) * self.single)
 
-    def rest(self, body: Callable[[], None]) -> None:
-        """What comes after them, if there can be anything."""
-        f, emitter = self.f, self.emitter
+    def whole(self, body: Body, start: Sequence[Value] = ()) -> list[Value]:
+        """The whole vectors, if there can be any. Returns what the last one leaves; nothing if there are none."""
+        if self.lanes < 2 or (self.known is not None and self.known < self.lanes):
+            return []
+        with self.f.loop(self.begin, self.split, self.lanes, start) as loop, self.emitter.vector(self.axis, loop.index, self.lanes, None):
+            loop.next = body(loop.carried)
+        return loop.carried
+
+    def rest(self, body: Body, start: Sequence[Value] = ()) -> list[Value]:
+        """What comes after them, if there can be anything. Returns what the last step leaves; nothing if there is none."""
+        f, emitter, step = self.f, self.emitter, self.rest_lanes
         if self.known is not None and self.lanes > 1 and self.known % self.lanes == 0:
-            return
-        if self.lanes < 2 or not emitter.target.has_masks:
-            with f.loop(self.split, self.end) as loop, emitter.binding(self.axis, loop.index):
-                body()
-            return
-        step = min(self.lanes, AT_ONCE * self.single)
-        if self.known is not None:
-            step = min(step, -(-(self.known % self.lanes) // self.single) * self.single)
-        with f.loop(self.split, self.end, step) as loop:
-            mask = f.tail_mask(f.sub(self.end, loop.index), step)
+            return []
+        with f.loop(self.split, self.end, step or 1, start) as loop:
+            mask = f.tail_mask(f.sub(self.end, loop.index), step) if step else None
             with emitter.vector(self.axis, loop.index, step, mask):
-                body()
+                loop.next = body(loop.carried)
+        return loop.carried
 
 
 def vector_loop(kernel: KernelFunction, axis: Axis, begin: Value, end: Value, lanes: int, single: int, body: Callable[[], None]) -> None:
     """Run `body` for `axis` in [begin, end)."""
     loop = VectorLoop(kernel, axis, begin, end, lanes, single)
-    loop.whole(body)
-    loop.rest(body)
+    loop.whole(carrying_nothing(body))
+    loop.rest(carrying_nothing(body))
+
+
+def carrying_nothing(body: Callable[[], None]) -> Body:
+    """A body of a loop that hands nothing from step to step."""
+
+    def run(held: list[Value]) -> list[Value]:
+        body()
+        return held
+
+    return run

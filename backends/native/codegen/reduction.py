@@ -8,67 +8,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
 
-from graphdl.kernel.expression import Axis, Expr, Load, Reduce, Scalar, identity, substitute_axes, walk
+from graphdl.kernel.expression import Axis, Expr, Load, Reduce, Scalar, substitute_axes, walk
 from graphdl.kernel.functions import TABLE
 from graphdl.sizes import Atom, Dim, as_size
 from graphdl.types import is_floating
 
-from ..llvm import I64, Function, Loop, Type, Value
+from ..llvm import I64, Loop, Value
 from .affine import linear_part
+from .combination import Combination, lane_combination
 from .emitter import Emitter
-from .registers import REGISTER, itemsize
-from .scalar import emit_scalar
+from .registers import itemsize
 
 UNROLLED = 32  # elements of a reduction for which there is code one by one: the taps of a window
-_COMBINE = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
-
-
-@dataclass(frozen=True)
-class Combination:
-    """How one kind of reduction starts and goes on, for one dtype. Arg-reductions carry a value and an index."""
-
-    kind: str
-    dtype: str
-
-    @property
-    def is_arg(self) -> bool:
-        return self.kind in ("argmax", "argmin")
-
-    @property
-    def register(self) -> Type:
-        return REGISTER[self.dtype]
-
-    def start(self, lanes: int) -> list[Value]:
-        """Nothing yet: for arg-reductions the first element's index, which stays if nothing is more extreme than the identity."""
-        nothing = self.register.with_lanes(lanes).const(identity(self.kind.removeprefix("arg"), self.dtype))
-        return [nothing, I64.with_lanes(lanes).const(0)] if self.is_arg else [nothing]
-
-    def follow(self, f: Function, held: list[Value], element: list[Value]) -> list[Value]:
-        """What is held with the next element: of equal extremes the earlier one stays."""
-        return self.join(f, held, element, self._ahead(f, element[0], held[0]) if self.is_arg else None)
-
-    def join(self, f: Function, left: list[Value], right: list[Value], better: Value | None = None) -> list[Value]:
-        """The two parts as one; of equal extremes the one with the smaller index stays."""
-        if not self.is_arg:
-            return [emit_scalar(f, _COMBINE[self.kind], self.dtype, self.dtype, [left[0], right[0]])]
-        better = better or self._better(f, left, right)
-        return [f.select(better, b, a) for a, b in zip(left, right, strict=True)]
-
-    def _better(self, f: Function, left: list[Value], right: list[Value]) -> Value:
-        """Whether `right` replaces `left`: it is more extreme (NaN is the most), or equal and earlier."""
-        (a, i), (b, j) = left, right
-        ahead, behind = self._ahead(f, b, a), self._ahead(f, a, b)
-        tie = f.bit_xor(f.bit_or(ahead, behind), ahead.type.const(True))
-        return f.bit_or(ahead, f.bit_and(tie, f.compare("ult", j, i)))
-
-    def _ahead(self, f: Function, x: Value, y: Value) -> Value:
-        larger = emit_scalar(f, "greater" if self.kind == "argmax" else "less", "bool", self.dtype, [x, y])
-        if not x.type.is_float:
-            return larger
-        x_nan, y_nan = f.compare("uno", x, x), f.compare("uno", y, y)
-        return f.bit_or(larger, f.bit_and(x_nan, f.bit_xor(y_nan, y_nan.type.const(True))))
 
 
 def emit_reduction(emitter: Emitter, x: Reduce, guard: Expr | None) -> Value:
@@ -76,7 +28,7 @@ def emit_reduction(emitter: Emitter, x: Reduce, guard: Expr | None) -> Value:
     combination = Combination(x.kind, x.body.dtype)
     lanes = emitter.lanes
     if lanes is not None and lanes.axis in (x.axes | guard.axes if guard is not None else x.axes):
-        parts = _Sequential(emitter, x, combination, guard).run(combination.start(lanes.count))
+        parts = _Sequential(emitter, x, combination, guard).run(combination.start(emitter.f, lanes.count))
     else:
         parts = _Vectorised(emitter, x, combination, guard).run()
     return parts[-1]
@@ -132,15 +84,16 @@ class _Vectorised(_Sequential):
         while isinstance(size, int) and self.lanes > self.single and size < 2 * self.lanes:
             self.lanes //= 2
         if (isinstance(size, int) and (size < 4 or size < self.single // 4)) or self.single == 1:
-            return _Sequential.run(self, combination.start(0))
+            return _Sequential.run(self, combination.start(emitter.f, 0))
         outer = [axis for axis in self.x.reduced if axis != self.axis]
         masked = emitter.target.has_masks
-        wide, single = combination.start(self.lanes), [] if masked else combination.start(0)
+        combination = self.combination = lane_combination(self.x.kind, self.x.body.dtype, self.lanes // self.single, has_masks=masked)
+        wide, single = combination.start(emitter.f, self.lanes), [] if masked else combination.start(emitter.f, 0)
         if combination.is_arg:  # the places of every lane's first element; what comes after the lanes loses ties
             wide[1], single[1:] = emitter.f.lanes_index(wide[1].type), [I64.const(-1)] * len(single[1:])
         finished = self._outer(outer, wide + single)
         width = len(wide)
-        folded = fold_lanes(emitter.f, combination, finished[:width])
+        folded = combination.fold(emitter.f, finished[:width])
         return folded if masked else combination.join(emitter.f, folded, finished[width:])
 
     def _outer(self, axes: list[Axis], carried: list[Value]) -> list[Value]:
@@ -156,7 +109,7 @@ class _Vectorised(_Sequential):
         size = emitter.index(self.axis.size)
         step = I64.const(self.lanes)
         whole = f.sub(size, f.rem(size, step)) if size.text.startswith("%") else I64.const(int(size.text) // self.lanes * self.lanes)
-        width = len(self.combination.start(0))
+        width = len(self.combination.start(emitter.f, 0))
         wide = carried[:width]
         if whole.text != "0":
             with f.loop(I64.const(0), whole, self.lanes, wide) as loop, emitter.vector(self.axis, loop.index, self.lanes, None):
@@ -176,9 +129,7 @@ class _Vectorised(_Sequential):
         emitter, f = self.emitter, self.emitter.f
         mask = f.tail_mask(f.sub(size, loop.index), self.lanes)
         with emitter.vector(self.axis, loop.index, self.lanes, mask):
-            element = self._element()
-            joined = self.combination.follow(f, loop.carried, element)
-            loop.next = [f.select(mask, new, old) for new, old in zip(joined, loop.carried, strict=True)]
+            loop.next = self.combination.follow_some(f, loop.carried, self._element(), mask)
 
     def _element(self) -> list[Value]:
         emitter = self.emitter
@@ -202,16 +153,6 @@ def is_unrolled(x: Reduce) -> bool:
         return False
     sizes = known_sizes(x)
     return len(sizes) == len(x.reduced) and math.prod(sizes) <= UNROLLED and not any(isinstance(y, Reduce) for y in walk(x.body))
-
-
-def fold_lanes(f: Function, combination: Combination, parts: list[Value]) -> list[Value]:
-    """The lanes of a vector combined pairwise, halves first."""
-    while (lanes := parts[0].type.lanes) > 1:
-        half = lanes // 2
-        low = [f.shuffle(part, part, range(half)) for part in parts]
-        high = [f.shuffle(part, part, range(half, lanes)) for part in parts]
-        parts = combination.join(f, low, high)
-    return [f.extract(part, 0) for part in parts]
 
 
 def contiguous_axis(x: Reduce) -> Axis:

@@ -22,11 +22,20 @@ LONGEST = 16384  # elements of a row that fit on the stack, and in the second-le
 
 
 @dataclass(frozen=True)
+class Accumulated:
+    """A reduction over the row, whose body is there as soon as the row's value at a place is."""
+
+    reduction: Reduce
+    body: Expr
+
+
+@dataclass(frozen=True)
 class Row:
-    """One buffer of a row: `buffer[axis] := value` before anything reads it."""
+    """One buffer of a row: `buffer[axis] := value` before anything reads it, and the reductions that can go along."""
 
     buffer: Buffer
     value: Expr
+    accumulated: tuple[Accumulated, ...] = ()
 
 
 def keep_values(stores: Sequence[Store], axis: Axis, row: Axis) -> tuple[list[Row], list[Store]]:
@@ -51,8 +60,24 @@ def keep_values(stores: Sequence[Store], axis: Axis, row: Axis) -> tuple[list[Ro
     def loaded(root: Expr) -> Expr:
         return transform(root, lambda x: loads.get(x.number))
 
-    rows = [Row(buffer, rebuild(y, tuple(map(loaded, y.operands)))) for y, buffer in buffers.items()]
-    return rows, [replace(store, value=loaded(store.value)) for store in stores]
+    values = [rebuild(y, tuple(map(loaded, y.operands))) for y in kept]
+    stores = [replace(store, value=loaded(store.value)) for store in stores]
+    rows = [Row(buffer, value) for buffer, value in zip(buffers.values(), values, strict=True)]
+    readers = [*values, *(store.value for store in stores)]
+    return [replace(row, accumulated=tuple(_accumulated(rows, k, readers[k + 1 :], axis))) for k, row in enumerate(rows)], stores
+
+
+def _accumulated(rows: Sequence[Row], place: int, readers: Sequence[Expr], axis: Axis) -> Iterator[Accumulated]:
+    """The reductions of later expressions that read this row, and nothing that comes after it."""
+    row, later = rows[place], {row.buffer for row in rows[place + 1 :]}
+    for x in walk(*readers):
+        if not isinstance(x, Reduce) or x.kind.startswith("arg") or not _runs_along(x, axis):
+            continue
+        read = {y.buffer for y in walk(x.body) if isinstance(y, Load)}
+        inner = {y.buffer for z in walk(x.body) if isinstance(z, Reduce) for y in walk(z) if isinstance(y, Load)}
+        if row.buffer in read - inner and not later & read:
+            body = transform(x.body, lambda y: row.value if isinstance(y, Load) and y.buffer is row.buffer else None)
+            yield Accumulated(x, substitute_axes(body, {x.reduced[0]: as_size(axis)}))
 
 
 def _runs_along(x: Reduce, axis: Axis) -> bool:

@@ -13,11 +13,11 @@ from graphdl.sizes import Dim, ceildiv
 
 from ..llvm import I64, Value
 from .affine import Flat, flat_stores
+from .combination import Combination
 from .emitter import Emitter
 from .function import KernelFunction
 from .loops import vector_loop
 from .nest import single_lanes, work_of
-from .reduction import Combination
 from .scalar import emit_scalar
 
 UNROLL = 4  # registers of lanes that one task walks with
@@ -49,7 +49,7 @@ def emit_cumulative(kernel: KernelFunction, step: Cumulative) -> tuple[Dim, Dim]
     walk = _Walk(kernel, step, stores)
 
     def run() -> None:
-        start = combination.start(emitter.lanes.count if emitter.lanes else 0)
+        start = combination.start(f, emitter.lanes.count if emitter.lanes else 0)
         with f.loop(I64.const(0), emitter.index(middle.size), 1, start) as loop, emitter.binding(middle, loop.index):
             element, *factor = (emitter.spread(emitter.value(store.value)) for store in stores)
             carried = _scaled(emitter, step, loop.carried, factor)

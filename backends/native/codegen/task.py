@@ -10,9 +10,10 @@ from graphdl.kernel.program import Store
 from graphdl.sizes import as_size
 
 from ..llvm import I1, I64, Value
+from .accumulation import accumulate
 from .affine import Flat
 from .function import KernelFunction
-from .loops import VectorLoop, store_all, vector_loop
+from .loops import VectorLoop, carrying_nothing, store_all, vector_loop
 from .registers import MEMORY
 from .rows import LONGEST, Row, keep_values, may_use_output
 from .stream import is_streamed, row_address, streamed_stores, wants_streams
@@ -106,18 +107,17 @@ class Task:
             for row in self.rows:
                 if self.in_output:
                     emitter.local[row.buffer] = row_address(emitter, self.deeper[0], axis)
-                self._vectors(axis, begin, end, [Store(row.buffer, (axis,), (as_size(axis) + as_size(self.here),), row.value)])
-            on = is_streamed(emitter, self.streamed, axis, begin) if self.streamed else None
-            self._vectors(axis, begin, end, self.deeper, on)
+                store = Store(row.buffer, (axis,), (as_size(axis) + as_size(self.here),), row.value)
+                emitter.sums |= accumulate(emitter, self._vectors(axis, begin, end), store, row.accumulated)
+            self._stores(self._vectors(axis, begin, end), is_streamed(emitter, self.streamed, axis, begin) if self.streamed else None)
 
-    def _vectors(self, axis: Axis, begin: Value, end: Value, stores: Sequence[Store], streamed: Value | None = None) -> None:
-        """Stores for all of `axis`, past the caches where `streamed` holds."""
-        emitter, schedule = self.emitter, self.schedule
-        loop = VectorLoop(self.kernel, axis, begin, end, schedule.lanes, schedule.single)
+    def _vectors(self, axis: Axis, begin: Value, end: Value) -> VectorLoop:
+        return VectorLoop(self.kernel, axis, begin, end, self.schedule.lanes, self.schedule.single)
 
-        def body() -> None:
-            store_all(emitter, stores)
-
+    def _stores(self, loop: VectorLoop, streamed: Value | None) -> None:
+        """The deeper stores, past the caches where `streamed` holds."""
+        emitter = self.emitter
+        body = carrying_nothing(lambda: store_all(emitter, self.deeper))
         if streamed is None:
             loop.whole(body)
         else:
