@@ -80,8 +80,8 @@ def test_reductions_stand_before_the_choices_between_them() -> None:
     """Beside one another in a result, the sums are computed once, in lanes, not element by element of the result."""
     x = gd.placeholder("x", ("N", 300))
     total, largest = (gd.broadcast_to(one, ("N", 300)) for one in (x.sum(axis=1, keepdims=True), x.max(axis=1, keepdims=True)))
-    padded = gd.pad(x - x.min(axis=1, keepdims=True), [(0, 0), (0, 3)])
-    for output in (gd.concatenate([x.sum(keepdims=True), x.max(keepdims=True)], 1), padded):
+    padded = gd.pad(x - x.prod(axis=1, keepdims=True), [(0, 0), (0, 3)])
+    for output in (gd.concatenate([x.sum(keepdims=True), x.prod(keepdims=True)], 1), padded):
         assert "call i1 @llvm.vector.reduce.or" not in gd.compile(output, [x]).llvm_ir()
     for outputs in ([padded], [gd.concatenate([total, x, largest], 1)], [gd.concatenate([x.mean(keepdims=True)] * 2, 0)]):
         for rows in (1, 5, 40):

@@ -60,7 +60,7 @@ class Combination:
         while (lanes := parts[0].type.lanes) > 1:
             low, high = halves(f, parts, lanes)
             parts = self.join(f, low, high)
-        return [f.extract(part, 0) for part in parts]
+        return [f.extract(part, 0) if part.type.lanes else part for part in parts]
 
     def _better(self, f: Function, left: list[Value], right: list[Value]) -> Value:
         """Whether `right` replaces `left`: it is more extreme (NaN is the most), or equal and earlier."""

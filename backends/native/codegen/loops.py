@@ -40,11 +40,13 @@ class VectorLoop:
 
     @property
     def rest_lanes(self) -> int:
-        """Lanes of one step over the rest; 0 where it goes one by one."""
+        """Lanes of one step over the rest, a power of two; 0 where it goes one by one."""
         if self.lanes < 2 or not self.emitter.target.has_masks:
             return 0
-        most = min(self.lanes, AT_ONCE * self.single)
-        return most if self.known is None else min(most, -(-(self.known % self.lanes) // self.single) * self.single)
+        step = min(self.lanes, AT_ONCE * self.single)
+        while self.known is not None and step > self.single and step >= 2 * (self.known % self.lanes):
+            step //= 2
+        return step
 
     def whole(self, body: Body, start: Sequence[Value] = ()) -> list[Value]:
         """The whole vectors, if there can be any. Returns what the last one leaves; nothing if there are none."""

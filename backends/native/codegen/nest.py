@@ -61,7 +61,7 @@ def schedule_nest(flat: Flat, target: Target) -> NestSchedule:
     domain = set(flat.axes)
     prefix = [x for x in reductions if (x.axes & domain) != domain or not flat.axes]
     single = single_lanes(flat.stores, target)
-    lanes = single * unroll_of(*(store.value for store in flat.stores))
+    lanes = single * unroll_of(target.vector_registers, *(store.value for store in flat.stores))
     needed = {axis for x in prefix for axis in x.axes & domain}
     if flat.axes and flat.axes[-1] in needed != domain and all(store.axes == flat.axes for store in flat.stores):
         outer, inner = (tuple(axis for axis in flat.axes[:-1] if (axis in needed) == inside) for inside in (True, False))

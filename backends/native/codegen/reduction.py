@@ -20,6 +20,7 @@ from .combination import Combination, lane_combination
 from .emitter import Emitter
 from .registers import itemsize
 
+MANY = 32  # vector registers that hold the intermediate values of four exponentials, and their coefficients
 UNROLLED = 32  # elements of a reduction for which there is code one by one: the taps of a window
 
 
@@ -80,7 +81,7 @@ class _Vectorised(_Sequential):
         self.single = emitter.target.vector_bytes // max(itemsize(dtype) for dtype in _dtypes(self.x))
         self.single = max(self.single, 1)
         size = self.axis.size
-        self.lanes = self.single * unroll_of(self.x.body)
+        self.lanes = self.single * unroll_of(emitter.target.vector_registers, self.x.body)
         while isinstance(size, int) and self.lanes > self.single and size < 2 * self.lanes:
             self.lanes //= 2
         if (isinstance(size, int) and (size < 4 or size < self.single // 4)) or self.single == 1:
@@ -175,11 +176,13 @@ def _dtypes(x: Reduce) -> list[str]:
     return sorted(inner | {x.body.dtype if x.body.dtype != "bool" else "int8"} | ({"int64"} if x.kind.startswith("arg") else set()))
 
 
-def unroll_of(*roots: Expr) -> int:
-    """How many registers one step covers: more for light work, whose latency must be hidden, fewer where registers would spill."""
+def unroll_of(registers: int, *roots: Expr) -> int:
+    """How many vectors one step covers: four hide the latency of what is computed, fewer where so many registers would spill."""
     work = sum(TABLE[y.function].flops for y in walk(*roots) if isinstance(y, Scalar))
     loads = sum(isinstance(y, Load) for y in walk(*roots))
     heavy = max((TABLE[y.function].flops for y in walk(*roots) if isinstance(y, Scalar)), default=0)
+    if registers >= MANY:
+        return 2 if loads > 6 and work > 40 else 4
     if heavy >= 10 or work > 24 or loads > 6:
         return 1 if work > 40 else 2
     return 4
