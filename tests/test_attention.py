@@ -13,6 +13,7 @@ import graphdl as gd
 from graphdl import nn
 from graphdl.errors import ShapeError, TypeRuleError
 from graphdl.nn import functional as F
+from graphdl.pipeline import PASSES, selected
 from graphdl.sizes import evaluate
 from tests.references.make_attention_references import CASES, FILE, FUNCTION, Case, axes, differentiable, initial, make, weights_like
 
@@ -226,3 +227,81 @@ def test_attention_stays_one_node_until_it_is_compiled() -> None:
     program = gd.compile(result, [q], backend="numpy")
     assert "attention" not in {node.op.name for node in program.graph.nodes}
     assert all(node.provenance.sources for node in program.graph.nodes)
+
+
+# -- in pieces --------------------------------------------------------------------------------------------------------
+
+
+def all_but(name: str) -> list[str]:
+    """The names of all passes except one."""
+    selected("default", "train")
+    return [one for one in PASSES if one != name]
+
+
+PIECES: list[tuple[tuple[Any, ...], dict[str, Any], tuple[int, ...] | None]] = [
+    # leading sizes, heads, heads of keys, queries, keys; options; shape of the mask
+    (((3,), 2, 2, 7, 7), {}, None),
+    (((3,), 2, 2, 9, 9), {"is_causal": True}, None),
+    (((3,), 4, 2, 9, 5), {"enable_gqa": True}, None),
+    (((2, 3), 4, 2, 11, 11), {"is_causal": True, "enable_gqa": True}, None),
+    (((), 4, 4, 8, 6), {}, None),
+    (((1,), 1, 1, 23, 23), {"is_causal": True}, None),
+    (((1,), 1, 1, 40, 17), {}, None),
+    (((3,), 4, 2, 6, 5), {"enable_gqa": True}, (3, 1, 1, 5)),
+    (((3,), 4, 2, 6, 5), {"enable_gqa": True}, (1, 4, 6, 5)),
+    (((3,), 2, 2, 6, 5), {"is_causal": True}, (6, 5)),
+    (((3,), 2, 2, 20, 5), {}, (3, 2, 20, 1)),
+    (((2, 3), 2, 2, 6, 6), {"is_causal": True}, (3, 1, 1, 6)),
+]
+
+
+@pytest.mark.parametrize(("sizes", "options", "masked"), PIECES)
+@pytest.mark.parametrize(("largest", "symbolic", "backend"), [(4, True, "native"), (40, False, "native"), (40, True, "numpy"), (1 << 20, True, "native")])
+def test_pieces_give_what_the_whole_does(
+    sizes: Any, options: Any, masked: Any, largest: int, symbolic: bool, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRAPHDL_CACHE_DIR", "off")
+    for name, value in (("BLOCK", 2), ("LARGEST", largest), ("LEAST", 1)):
+        monkeypatch.setattr(f"graphdl.passes.attention.{name}", value)
+    lead, heads, groups, length, keys = sizes
+    declared = ("N", *lead[1:]) if symbolic and lead else lead
+    rows = {"q": (heads, length, 3), "k": (groups, keys, 3), "v": (groups, keys, 4)}
+    q, k, v = tensors = [gd.placeholder(name, (*declared, *shape), "float64") for name, shape in rows.items()]
+    random = np.random.default_rng(0)
+    mask = None if masked is None else gd.constant(random.random(masked) > 0.3)
+    result = F.scaled_dot_product_attention(q, k, v, mask, **options)
+    outputs = [result, *gd.grad((result * result).sum(), tensors)]
+    arrays = [random.normal(size=(*lead, *shape)) for shape in rows.values()]
+    whole = all_but("attention")
+    expected = gd.compile(outputs, tensors, backend="numpy", passes=whole)(*arrays)
+    program = gd.compile(outputs, tensors, backend=backend)
+    for found, wanted in zip(program(*arrays), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-10, atol=1e-12)
+
+
+def test_a_training_step_holds_no_weights_of_all_heads_and_items() -> None:
+    q, k, v = (gd.placeholder(name, ("N", 8, 256, 32)) for name in "qkv")
+    result = F.scaled_dot_product_attention(q, k, v)
+    cost = gd.cost(gd.compile([result, *gd.grad((result * result).sum(), [q, k, v])], [q, k, v]))
+    one = 4 * 8 * 256 * 256
+    assert cost.at(N=64)["arena"] - cost.at(N=32)["arena"] < 32 * one / 4
+    assert one < cost.at(N=32)["arena"]
+
+
+def test_attention_whose_weights_are_read_stays_whole() -> None:
+    x = gd.placeholder("x", (4, 300, 64))
+    outputs = nn.MultiheadAttention(64, 8, batch_first=True)(x, x, x, average_attn_weights=False)
+    graph = gd.compile(list(outputs), [x], backend="numpy").graph
+    assert "scan" not in {node.op.name for node in graph.nodes}
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_gradients_of_gradients_and_of_masks_come_from_the_whole(masked: bool) -> None:
+    q, m = gd.placeholder("q", (2, 2, 300, 3), "float64"), gd.placeholder("m", (2, 2, 300, 300), "float64")
+    result = F.scaled_dot_product_attention(q, q, q, m, is_causal=True)
+    by_mask, by_q = gd.grad((result**2).sum(), [m, q])
+    outputs = [result, by_mask] if masked else [result, by_q, gd.grad((by_q**2).sum(), q)]
+    arrays = [np.random.default_rng(seed).normal(size=tensor.shape) for seed, tensor in enumerate((q, m))]
+    whole = all_but("attention")
+    for found, wanted in zip(gd.compile(outputs, [q, m])(*arrays), gd.compile(outputs, [q, m], passes=whole)(*arrays), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-11)

@@ -17,10 +17,13 @@ from ..errors import TypeRuleError
 from ..evaluation import evaluate_nodes
 from ..ir import Graph, Node, Tensor, copying, make_node
 from ..ir.graph import topological_order
+from ..kernel.reading import reading_of
 from ..op import Array, Op
 from ..ops.shape import Linear
 from ..ops.source import Placeholder
 from ..types import TensorType
+
+COUNTED = 16  # operations on counts that a body does again rather than read their result
 
 
 @dataclass(frozen=True)
@@ -169,7 +172,9 @@ class _Closing:
         return self.inner[tensor]
 
     def _through(self, outer: Tensor) -> Tensor:
-        """An outer tensor inside: captured below the ops that only move its elements."""
+        """An outer tensor inside: declared again if it is made of nothing, else captured below the ops that only move its elements."""
+        if is_counted(outer.node):
+            return copy_node(outer.node, [self._inside(operand) for operand in outer.node.operands]).output
         moving: list[Node] = []
         while is_free(outer.node) and outer not in self.captured and outer.node.operands:
             moving.append(outer.node)
@@ -189,6 +194,19 @@ def is_free(node: Node) -> bool:
     """Whether a node only moves elements of one tensor, or fills or counts, so that it costs nothing where it is read."""
     op = node.op
     return op.pattern == "injective" and (not node.operands or isinstance(op, Linear)) and not op.is_input and not hasattr(op, "state")
+
+
+def is_counted(node: Node) -> bool:
+    """Whether a few cheap operations on fills and counts make a value, such as a mask of what comes before."""
+    stack, left = [node], COUNTED
+    while stack and left > 0:
+        one = stack.pop()
+        left -= 1
+        if one.op.pattern not in ("pointwise", "injective") or hasattr(one.op, "state") or one.op.is_input or one.op.is_parameter:
+            return False
+        left -= reading_of(one).flops
+        stack.extend(operand.node for operand in one.operands)
+    return not stack and left >= 0
 
 
 def dependents(ends: Iterable[Tensor], roots: Iterable[Tensor], since: int = 0, made: int | None = None) -> list[Node]:

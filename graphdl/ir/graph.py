@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,8 +117,8 @@ class Graph:
         return to_dot(self)
 
 
-def topological_order(outputs: Iterable[Tensor]) -> tuple[Node, ...]:
-    """Operands before users, by depth-first search from the outputs; no recursion, so any depth will do."""
+def topological_order(outputs: Iterable[Tensor], needed: Callable[[Node], Sequence[Tensor]] = lambda node: node.operands) -> tuple[Node, ...]:
+    """What is `needed` by a node, its operands, before the node, by depth-first search from the outputs; no recursion, so any depth will do."""
     order: list[Node] = []
     state: dict[Node, bool] = {}
     for tensor in outputs:
@@ -134,5 +134,5 @@ def topological_order(outputs: Iterable[Tensor]) -> tuple[Node, ...]:
                 continue
             state[node] = False
             stack.append((node, True))
-            stack.extend((operand.node, False) for operand in reversed(node.operands) if operand.node not in state)
+            stack.extend((operand.node, False) for operand in reversed(needed(node)) if operand.node not in state)
     return tuple(order)

@@ -6,8 +6,9 @@ user sees get output buffers; new values of parameters are written straight into
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from ..ir import Graph, Node, Tensor
 from ..kernel.expression import Axis, Buffer, Expr, Index, fresh_axes, load, reporting
@@ -16,6 +17,7 @@ from ..program import CompiledGraph
 from ..sizes import Dim, as_size
 from ..types import TensorType
 from .control import ControlLowering
+from .order import ordered
 from .partial import split_reductions
 from .update import Update
 
@@ -73,15 +75,15 @@ class Lowering:
         """The whole program: the graph between inputs, results and updates."""
         for tensor in self.graph.inputs:
             self.program.inputs.append(self.place(tensor, str(tensor.name), "input"))
-        self.lower_nodes()
+        self.lower_nodes(dict(zip(compiled.updated, compiled.new_values, strict=True)))
         for k, tensor in enumerate(compiled.results):
             self._output(k, tensor)
         Update(self, compiled).write()
         return self.program
 
-    def lower_nodes(self) -> None:
-        """Steps for every node. The inputs must have their buffers."""
-        for node in self.graph.nodes:
+    def lower_nodes(self, updates: Mapping[Tensor, Tensor] = MappingProxyType({})) -> None:
+        """Steps for every node. The inputs must have their buffers. `updates` are the new values of parameters."""
+        for node in ordered(self.graph, updates):
             self._lower_node(node)
 
     # -- for ops ------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..ir import Tensor
 from ..kernel.expression import Buffer, Load, Reduce, walk
 from ..kernel.program import Kernel, read_buffers, reads_indices
+from .checks import last_check
 
 if TYPE_CHECKING:
     from ..program import CompiledGraph
@@ -35,7 +36,7 @@ class Update:
                 self.writers.setdefault(buffer.storage, []).append(position)
         given = (lowering.buffers[value].storage for value in compiled.new_values)
         self.last_read.update({storage: len(steps) for storage in given if storage.kind == "parameter"})  # copied at the end
-        self.last_check = max((position for position, step in enumerate(steps) if reads_indices(step)), default=-1)
+        self.last_check = last_check(steps)
         self.may_wait = [all(self.last_read.get(b.storage, -1) <= position for b in step.written) for position, step in enumerate(steps)]
         self.early: set[int] = set()  # steps that write parameters, before all indices are checked
 

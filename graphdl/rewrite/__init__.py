@@ -3,10 +3,10 @@
 from .fixpoint import rewrite
 from .following import Following, follow, following
 from .pattern import Bindings, Literal, Number, Pattern, Variable, functions, numbers, variables
-from .rebuild import Rewriting, map_nodes, remake, replace
+from .rebuild import Replacement, Rewriting, map_nodes, remake, replace, replace_groups
 from .rule import Rule, RuleTable
 
 __all__ = [
-    "Bindings", "Following", "Literal", "Number", "Pattern", "Rewriting", "Rule", "RuleTable", "Variable", "follow", "following", "functions", "map_nodes",
-    "numbers", "remake", "replace", "rewrite", "variables",
+    "Bindings", "Following", "Literal", "Number", "Pattern", "Replacement", "Rewriting", "Rule", "RuleTable", "Variable", "follow", "following", "functions",
+    "map_nodes", "numbers", "remake", "replace", "replace_groups", "rewrite", "variables",
 ]  # fmt: skip

@@ -5,9 +5,11 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from ..errors import CompileError
 from ..ir import Graph, Node, Tensor, derived, make_node
+from ..ir.graph import topological_order
 from .following import follow
 
 # What stands in for the results of a node, given its operands as they are by now; None if the node stays.
@@ -47,6 +49,34 @@ def map_nodes(graph: Graph, fn: Rewriting, rule: str = "map") -> Graph:
                 record(node, found, values)
             elif operands is not node.operands:
                 values.update(zip(node.outputs, remake(node, operands).outputs, strict=True))
+    return with_outputs(graph, values)
+
+
+@dataclass(frozen=True)
+class Replacement:
+    """Tensors of a graph that `build` computes anew, all at once, from what stands for the tensors `needed`."""
+
+    old: tuple[Tensor, ...]
+    needed: tuple[Tensor, ...]
+    build: Callable[[Sequence[Tensor]], Sequence[Tensor]]
+
+
+def replace_groups(graph: Graph, replacements: Sequence[Replacement], rule: str) -> Graph:
+    """The graph with all `replacements` made, each derived by `rule` from the nodes that it replaces, which have one result each."""
+    at = {tensor.node: one for one in replacements for tensor in one.old}
+    values: dict[Tensor, Tensor] = {}
+    with uncollected():
+        for node in topological_order(graph.outputs, lambda node: at[node].needed if node in at else node.operands):
+            if node not in at:
+                with derived(rule):
+                    operands = current_operands(node, values)
+                    values.update(zip(node.outputs, remake(node, operands).outputs, strict=True) if operands is not node.operands else ())
+            elif node.output not in values:
+                one = at[node]
+                with derived(rule, parents=[tensor.node for tensor in one.old]):
+                    found = one.build([values.get(tensor, tensor) for tensor in one.needed])
+                for old, new in zip(one.old, found, strict=True):
+                    record(old.node, [new], values)
     return with_outputs(graph, values)
 
 

@@ -31,6 +31,7 @@ from graphdl.types import Shape
 from .recombination import recombined
 from .strided import MOST, is_strided
 
+FEW_LOADS = 6  # of a kernel whose slices' beginnings may be arguments: each takes a register
 LARGE = 16  # sizes and strides from here on are arguments of shared kernels; smaller ones are worth code of their own
 
 
@@ -279,11 +280,19 @@ def share(flat: Flat) -> tuple[Flat, dict[Atom, Dim]]:
             parts = linear_part(offset, axis)
             if parts is not None and isinstance(parts[0], int) and parts[0] >= LARGE:
                 offset = named(parts[0]) * as_size(axis) + parts[1]
-        return offset
+        return begin(offset)
+
+    def begin(offset: Dim) -> Dim:
+        """The offset with the number that is added to it as a symbol: a slice of one operand is like another."""
+        start = dict(terms_of(offset)).get((), 0)
+        return offset - start + named(start) if few else offset
 
     def leaf(x: Expr) -> Expr | None:
+        if isinstance(x, IndexValue):
+            return index_value(begin(x.index))
         return load(x.buffer, (strides(x.buffer, x.index[0]),)) if isinstance(x, Load) else None
 
+    few = sum(isinstance(x, Load) for x in walk(*(store.value for store in flat.stores))) <= FEW_LOADS
     stores = tuple(Store(s.buffer, s.axes, (strides(s.buffer, s.index[0]),), transform(s.value, leaf)) for s in flat.stores)
     return Flat(flat.axes, stores), values
 
