@@ -116,7 +116,7 @@ def profile(program: NativeProgram, arrays: Sequence[Array], repeat: int | None 
     """
     if repeat is not None and repeat < 1:
         raise CallError(f"repeat is at least 1, not {repeat}")
-    saved = [(tensor.value, tensor.value.copy()) for tensor in program.compilation.updated]
+    saved = [(tensor.value, tensor.value.copy()) for tensor in program.compilation.declared.updated]
     try:
         marks, whole = _measure(program, arrays, repeat)
     finally:
