@@ -1,4 +1,4 @@
-"""Exported programs run as other programs run them: a C program is written, compiled and run, here or under an emulator."""
+"""Exported programs run as other programs run them: from C, here or under an emulator, and from JavaScript in Node."""
 
 from __future__ import annotations
 
@@ -53,46 +53,140 @@ int main(int count, char **arguments)
 """
 
 
+SCRIPT = """const fs = require("fs");
+const [, , code, source, results] = process.argv;
+WebAssembly.instantiate(fs.readFileSync(code)).then(({ instance }) => {
+  const { memory, program, program_arena_bytes, __heap_base } = instance.exports;
+  let end = __heap_base.value;
+  const reserve = (bytes) => {
+    const place = (end + 63) & -64;
+    end = place + bytes;
+    if (end > memory.buffer.byteLength) memory.grow(Math.ceil((end - memory.buffer.byteLength) / 65536));
+    return place;
+  };
+  const file = fs.openSync(source), out = fs.openSync(results, "w");
+  const filled = (bytes) => {
+    const place = reserve(bytes);
+    if (fs.readSync(file, new Uint8Array(memory.buffer, place, bytes)) !== bytes) throw new Error("the file is too short");
+    return place;
+  };
+  const write = (place, bytes) => fs.writeSync(out, new Uint8Array(memory.buffer, place, bytes));
+{declarations}
+  for (let k = 0; k < {steps}; k++) {
+    const status = program({given});
+    if (status) throw new Error(String(status));
+{written}
+  }
+{after}
+});
+"""
+
+
 @dataclass(frozen=True)
 class Machine:
-    """How C programs for a target are compiled and run."""
+    """How programs for a target are compiled and run."""
 
     target: str
     compiler: str
     emulator: tuple[str, ...] = ()
+    linker: str = ""
+
+    @property
+    def missing(self) -> list[str]:
+        """The commands that it takes and that are not installed."""
+        return [command for command in (self.compiler, *self.emulator[:1], self.linker) if command and not shutil.which(command)]
 
     @property
     def is_here(self) -> bool:
         """Whether this machine can do it."""
-        if not shutil.which(self.compiler) or not all(map(shutil.which, self.emulator[:1])):
+        if self.missing:
             return False
-        return bool(self.emulator) or (platform.machine() == "x86_64" and instructions_of(for_export(self.target)) <= instructions_of(host()))
+        return bool(self.emulator or self.linker) or (platform.machine() == "x86_64" and instructions_of(for_export(self.target)) <= instructions_of(host()))
 
 
+NODE = "node"
 MACHINES = [
     Machine("x86-64", "gcc"), Machine("avx2", "gcc"), Machine("aarch64-linux-gnu", "aarch64-linux-gnu-gcc", ("qemu-aarch64",)),
     Machine("riscv64-linux-gnu", "riscv64-linux-gnu-gcc", ("qemu-riscv64",)),
+    Machine("wasm32", NODE, linker="wasm-ld"),
 ]  # fmt: skip
 
 
-def run_in_c(program: gd.Executable, arrays: Sequence[Array], machine: Machine, folder: Path, steps: int) -> tuple[list[list[Array]], bytes]:
-    """The outputs of each of `steps` calls, and the block of parameters after them."""
-    sizes = program.compilation.signature.bind(arrays)
-    interface = export_program(program.compilation, "program", for_export(machine.target)).interface
-    code, _, *parameters = gd.export(program, folder, "program", machine.target)
-    outputs = _blanks(program, arrays)
-    (folder / "main.c").write_text(_text(interface, sizes, arrays, outputs, steps))
-    (folder / "in").write_bytes(b"".join([*(array.tobytes() for array in arrays), *(path.read_bytes() for path in parameters)]))
-    _run(machine.compiler, "-static", "-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", str(folder / "main.c"), str(code), "-o", str(folder / "main"))
-    _run(*machine.emulator, str(folder / "main"), str(folder / "in"), str(folder / "out"))
+def run_elsewhere(program: gd.Executable, arrays: Sequence[Array], machine: Machine, folder: Path, steps: int) -> tuple[list[list[Array]], bytes]:
+    """The outputs of each of `steps` calls on that machine, and the block of parameters after them."""
+    call = Call(program, arrays, machine.target)
+    run = _run_in_node if machine.compiler == NODE else _run_in_c
+    parameters = run(program, call, machine, folder, steps)
     data = (folder / "out").read_bytes()
     found: list[list[Array]] = []
     for _ in range(steps):
         found.append([])
-        for array in outputs:
+        for array in call.outputs:
             found[-1].append(np.frombuffer(data[: array.nbytes], array.dtype).reshape(array.shape))
             data = data[array.nbytes :]
+    assert len(data) == parameters
     return found, data
+
+
+class Call:
+    """A call written down: names and bytes of what goes in, what comes out, and the parameters."""
+
+    def __init__(self, program: gd.Executable, arrays: Sequence[Array], target: str) -> None:
+        interface: Interface = export_program(program.compilation, "program", for_export(target)).interface
+        sizes = program.compilation.signature.bind(arrays)
+        self.sizes = [sizes[symbol] for symbol, _ in interface.sizes]
+        self.arrays, self.outputs = arrays, _blanks(program, arrays)
+        self.inputs = [(argument.name, array.nbytes) for argument, array in zip(interface.inputs, arrays, strict=True)]
+        self.results = [(argument.name, array.nbytes) for argument, array in zip(interface.outputs, self.outputs, strict=True)]
+        self.blocks = [("parameters", interface.block_bytes)] if interface.takes_parameters else []
+        self.arena = interface.arena
+        self.pointers = [name for name, _ in (*self.inputs, *self.results, *self.blocks)] + ["arena"]
+
+    def write(self, folder: Path, parameters: Sequence[Path]) -> None:
+        """Write the file that the call reads its arrays from."""
+        (folder / "in").write_bytes(b"".join([*(array.tobytes() for array in self.arrays), *(path.read_bytes() for path in parameters)]))
+
+
+def _run_in_c(program: gd.Executable, call: Call, machine: Machine, folder: Path, steps: int) -> int:
+    code, _, *parameters = gd.export(program, folder, "program", machine.target)
+    call.write(folder, parameters)
+    sizes = list(map(str, call.sizes))
+    arena = "PROGRAM_ARENA_BYTES" if call.arena is not None else f"program_arena_bytes({', '.join(sizes)})"
+    lines = [f"    void *{name} = filled(in, {size});" for name, size in (*call.inputs, *call.blocks)]
+    lines += [f"    void *{name} = memory({size});" for name, size in call.results]
+    text = MAIN.format(
+        declarations="\n".join([*lines, f"    void *arena = memory((size_t){arena});"]),
+        steps=steps,
+        given=", ".join([*sizes, *call.pointers]),
+        written="\n".join(f"        fwrite({name}, 1, {size}, out);" for name, size in call.results),
+        after="\n".join(f"    fwrite({name}, 1, {size}, out);" for name, size in call.blocks),
+    )
+    (folder / "main.c").write_text(text)
+    _run(machine.compiler, "-static", "-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", str(folder / "main.c"), str(code), "-o", str(folder / "main"))
+    _run(*machine.emulator, str(folder / "main"), str(folder / "in"), str(folder / "out"))
+    return sum(size for _, size in call.blocks)
+
+
+def _run_in_node(program: gd.Executable, call: Call, machine: Machine, folder: Path, steps: int) -> int:
+    code, _, *parameters = gd.export(program, folder, "program", machine.target, format="shared")
+    call.write(folder, parameters)
+    sizes = [f"{size}n" for size in call.sizes]
+    arena = str(call.arena) if call.arena is not None else f"Number(program_arena_bytes({', '.join(sizes)}))"
+    lines = [f"  const {name} = filled({size});" for name, size in (*call.inputs, *call.blocks)]
+    lines += [f"  const {name} = reserve({size});" for name, size in call.results]
+    parts = {
+        "declarations": "\n".join([*lines, f"  const arena = reserve({arena});"]),
+        "steps": str(steps),
+        "given": ", ".join([*sizes, *call.pointers]),
+        "written": "\n".join(f"    write({name}, {size});" for name, size in call.results),
+        "after": "\n".join(f"  write({name}, {size});" for name, size in call.blocks),
+    }
+    text = SCRIPT
+    for name, part in parts.items():
+        text = text.replace(f"{{{name}}}", part)
+    (folder / "main.js").write_text(text)
+    _run(machine.compiler, str(folder / "main.js"), str(code), str(folder / "in"), str(folder / "out"))
+    return sum(size for _, size in call.blocks)
 
 
 def _blanks(program: gd.Executable, arrays: Sequence[Array]) -> list[Array]:
@@ -103,21 +197,6 @@ def _blanks(program: gd.Executable, arrays: Sequence[Array]) -> list[Array]:
     for tensor, value in zip(tensors, before, strict=True):
         tensor.value = value
     return list(results) if isinstance(results, tuple) else [results]
-
-
-def _text(interface: Interface, sizes: dict[str, int], arrays: Sequence[Array], outputs: Sequence[Array], steps: int) -> str:
-    inputs = [(argument.name, array.nbytes) for argument, array in zip(interface.inputs, arrays, strict=True)]
-    results = [(argument.name, array.nbytes) for argument, array in zip(interface.outputs, outputs, strict=True)]
-    blocks = [("parameters", interface.block_bytes)] if interface.takes_parameters else []
-    values = [str(sizes[symbol]) for symbol, _ in interface.sizes]
-    arena = "PROGRAM_ARENA_BYTES" if interface.arena is not None else f"program_arena_bytes({', '.join(values)})"
-    lines = [f"    void *{name} = filled(in, {size});" for name, size in (*inputs, *blocks)]
-    lines += [f"    void *{name} = memory({size});" for name, size in results]
-    lines += [f"    void *arena = memory((size_t){arena});"]
-    given = [*values, *(name for name, _ in (*inputs, *results, *blocks)), "arena"]
-    written = [f"        fwrite({name}, 1, {size}, out);" for name, size in results]
-    after = [f"    fwrite({name}, 1, {size}, out);" for name, size in blocks]
-    return MAIN.format(declarations="\n".join(lines), steps=steps, given=", ".join(given), written="\n".join(written), after="\n".join(after))
 
 
 def _run(*command: str) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,8 @@ import pytest
 
 import graphdl as gd
 from graphdl import nn, optim
-from tests.harness import MACHINES, Machine, run_in_c
+from graphdl.data import load_digits
+from tests.harness import MACHINES, Machine, run_elsewhere
 from tests.test_export import mathematics, training_step
 
 Case = tuple[gd.Executable, list[Any]]
@@ -69,9 +73,9 @@ CASES: list[Callable[[], Case]] = [perceptron, convolution, recurrence, attentio
 @pytest.mark.parametrize("case", CASES)
 def test_other_processors_compute_the_same(case: Callable[[], Case], machine: Machine, tmp_path: Path) -> None:
     if not machine.is_here:
-        pytest.skip(f"{' and '.join((machine.compiler, *machine.emulator))} are not here, or this processor lacks instructions")
+        pytest.skip(f"{', '.join(machine.missing) or 'what this processor must know'} is not here")
     program, arrays = case()
-    found, block = run_in_c(program, arrays, machine, tmp_path, STEPS)
+    found, block = run_elsewhere(program, arrays, machine, tmp_path, STEPS)
     for results in found:
         expected = program(*arrays)
         for one, other in zip(results, expected if isinstance(expected, tuple) else [expected], strict=True):
@@ -91,3 +95,30 @@ def assert_near(found: Any, expected: Any, relative: float) -> None:
     both = np.isnan(found) & np.isnan(expected)
     far = ~both & (found != expected) & ~(np.abs(found.astype("f8") - expected) <= relative * scale + np.finfo(found.dtype).tiny)
     assert not far.any(), (found[far][:5], expected[far][:5])
+
+
+@pytest.mark.skipif(bool(MACHINES[-1].missing), reason="no Node or no linker for WebAssembly")
+def test_the_page_s_recogniser_in_node(tmp_path: Path) -> None:
+    """The script of the example's page gives in Node what the program gives here."""
+    path = Path(__file__).parents[1] / "examples" / "web" / "build.py"
+    spec = importlib.util.spec_from_file_location("build_web", path)
+    assert spec is not None
+    assert spec.loader is not None
+    web = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(web)
+    program, _ = web.train(2)
+    gd.export(program, tmp_path, "digits", "wasm", format="shared", parameters="baked")
+    images = load_digits()[0][:50].reshape(-1, 64)
+    (tmp_path / "images.json").write_text(json.dumps(images.tolist()))
+    (tmp_path / "main.js").write_text(NODE_PAGE)
+    done = subprocess.run(["node", "main.js", path.with_name("recogniser.js")], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert_near(np.array(json.loads(done.stdout), "f"), program(images), SUMS)
+
+
+NODE_PAGE = """
+const fs = require("fs");
+const { loadRecogniser } = require(process.argv[2]);
+loadRecogniser(fs.readFileSync("digits.wasm")).then((recognise) =>
+  console.log(JSON.stringify(JSON.parse(fs.readFileSync("images.json")).map((image) => recognise(image)))));
+"""

@@ -49,7 +49,7 @@ FAMILIES: dict[str, Target] = {
     "apple": Target("arm64-apple-darwin", "apple-m1", "", 16, 32, False, True, l1=64 << 10, l2=4 << 20),
     "riscv64": Target("riscv64-unknown-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+c", 16, 32, False, False),
     "riscv64-v": Target("riscv64-unknown-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+c,+v", 16, 32, False, False),
-    "wasm": Target("wasm32-unknown-unknown", "generic", "+simd128", 16, 16, False, False),
+    "wasm": Target("wasm32-unknown-unknown", "generic", "+simd128,+bulk-memory", 16, 16, False, False),
 }
 # The rows of an architecture by the first word of its triples; first the one that all its processors can run.
 _ARCHITECTURES = {
