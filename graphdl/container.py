@@ -28,13 +28,14 @@ MAGIC = b"graphdl\x02"
 ALIGNMENT = 64
 MAX_INDEX = 1 << 20  # bytes
 _HEAD = struct.Struct("<8sQ32s")
+HEAD = _HEAD.size
 
 
 def pack_parts(parts: Mapping[str, bytes]) -> bytes:
     """The bytes of all parts, in their order."""
     index = json.dumps([[name, len(data), hashlib.sha256(data).hexdigest()] for name, data in parts.items()]).encode()
     found = [_HEAD.pack(MAGIC, len(index), hashlib.sha256(index).digest()), index]
-    place = _HEAD.size + len(index)
+    place = HEAD + len(index)
     for data in parts.values():
         found += [bytes(-place % ALIGNMENT), data]
         place += -place % ALIGNMENT + len(data)
@@ -60,22 +61,28 @@ def unpack_parts(data: Bytes) -> dict[str, Bytes]:
     return found
 
 
-def _index_of(data: Bytes) -> tuple[list[tuple[str, int, str]], int]:
-    """The index, and where it ends."""
-    if data.size < _HEAD.size:
+def check_head(head: bytes, size: int) -> tuple[int, bytes]:
+    """The length and hash of the index, from the first `HEAD` of `size` bytes. Raises FormatError if they begin no program."""
+    if len(head) < HEAD:
         raise FormatError("it is too short")
-    magic, length, digest = _HEAD.unpack(data[: _HEAD.size].tobytes())
+    magic, length, digest = _HEAD.unpack(head)
     if magic != MAGIC:
         raise FormatError("it does not begin as programs of this version do")
-    if length > min(MAX_INDEX, data.size - _HEAD.size):
+    if length > min(MAX_INDEX, size - HEAD):
         raise FormatError("its index is longer than it may be")
-    text = data[_HEAD.size : _HEAD.size + length].tobytes()
+    return length, digest
+
+
+def _index_of(data: Bytes) -> tuple[list[tuple[str, int, str]], int]:
+    """The index, and where it ends."""
+    length, digest = check_head(data[:HEAD].tobytes(), data.size)
+    text = data[HEAD : HEAD + length].tobytes()
     if hashlib.sha256(text).digest() != digest:
         raise FormatError("its index is damaged: its hash is another")
     rows = read_json(text, "index")
     if not isinstance(rows, list) or not all(map(_is_row, rows)):
         raise FormatError("its index is no list of parts")
-    return [(name, size, hexadecimal) for name, size, hexadecimal in rows], _HEAD.size + length
+    return [(name, size, hexadecimal) for name, size, hexadecimal in rows], HEAD + length
 
 
 def _is_row(row: Any) -> bool:

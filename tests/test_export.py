@@ -137,14 +137,25 @@ def example() -> ModuleType:
 
 
 @needs_gcc
-def test_c_trains_the_digits_to_the_last_bit(tmp_path: Path) -> None:
+@pytest.mark.parametrize("format", ["object", "shared", "c-archive"])
+def test_c_trains_the_digits_to_the_last_bit(tmp_path: Path, format: str) -> None:
     digits = example()
     step, classify = digits.build()
     digits.export(tmp_path, step, classify)
-    objects = [tmp_path / "step.o", tmp_path / "classify.o"]
+    if format != "object":
+        gd.export(step, tmp_path, "step", format=format)
+        gd.export(classify, tmp_path, "classify", format=format)
+    objects = [tmp_path / "step.o", tmp_path / "classify.o"] if format == "object" else [f"-L{tmp_path}", f"-Wl,-rpath,{tmp_path}", "-lstep", "-lclassify"]
     run("gcc", "-std=c11", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{tmp_path}", EXAMPLE / "main.c", *objects, "-o", tmp_path / "train")
     assert run(tmp_path / "train", tmp_path, "12") == digits.train(step, classify, 12)
-    assert sum(path.stat().st_size for path in objects) < 100 << 10
+
+
+@pytest.mark.parametrize("target", [None, *FORMATS])
+def test_the_digits_network_is_small(tmp_path: Path, target: str | None) -> None:
+    """The training step and the classifier together, for every target."""
+    digits = example()
+    code = [gd.export(program, tmp_path, "digits", target)[0].read_bytes() for program in digits.build()]
+    assert sum(map(len, code)) < 100 << 10
 
 
 @pytest.mark.skipif(not (shutil.which("aarch64-linux-gnu-gcc") and shutil.which("qemu-aarch64")), reason="no compiler and emulator for AArch64")

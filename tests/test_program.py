@@ -302,6 +302,22 @@ def test_damage_is_named(tmp_path: Path, change: Callable[[bytes], bytes], messa
         gd.load_program(path)
 
 
+def test_code_of_another_program_is_refused(tmp_path: Path) -> None:
+    one, other = (unpack_parts(np.fromfile(saved(program, tmp_path), np.uint8)) for program in (own_rule()[0], classifier()))
+    path = tmp_path / "mixed.gdp"
+    path.write_bytes(pack_parts({name: part.tobytes() for name, part in {**one, "code 0": other["code 0"]}.items()}))
+    with pytest.raises(FormatError, match="another program"):
+        gd.load_program(path)
+
+
+def test_a_large_foreign_file_takes_no_memory(tmp_path: Path) -> None:
+    path = tmp_path / "large"
+    with path.open("wb") as file:
+        file.truncate(1 << 42)
+    with pytest.raises(FormatError, match="does not begin"):
+        gd.load_program(path)
+
+
 @pytest.mark.parametrize(
     ("part", "key", "value"),
     [

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from graphdl.errors import IndexOutOfRangeError, ShapeError
+from graphdl.errors import FormatError, IndexOutOfRangeError, ShapeError
 from graphdl.pipeline import Compilation
 from graphdl.types import numpy_dtype
 
@@ -128,7 +128,10 @@ class NativeProgram:
     def _memory(self, entry: list[Any]) -> Array:
         group, position, *rest = entry
         if group == "parameter":
-            array: Array = self.compilation.declared.state[position]
+            state = self.compilation.declared.state
+            if position >= len(state):
+                raise FormatError("its code is that of another program: it has more parameters")
+            array: Array = state[position]
             return array
         dtype, shape = rest
         return np.frombuffer(self._bundle.constants[position], numpy_dtype(dtype)).reshape(shape).copy()

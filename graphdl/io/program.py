@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from ..compiler import Executable, assemble, options_of, usable_cores
-from ..container import Bytes
+from ..container import HEAD, Bytes, check_head
 from ..errors import BackendError, FormatError
 from ..stored import aligned_empty, read_program, write_program
 from .safetensors import replace_file
@@ -49,9 +49,11 @@ def load_program(path: str | os.PathLike[str], *, threads: int | None = None, re
 
 
 def _contents(path: Path) -> Bytes:
-    """The whole file, at an address where parameters may lie."""
+    """The whole file, at an address where parameters may lie. A file of another kind is refused before memory is taken for it."""
     with path.open("rb", buffering=0) as file:
         size = os.fstat(file.fileno()).st_size
+        check_head(file.read(HEAD), size)
+        file.seek(0)
         data = aligned_empty(size)
         view, read = data.data, 0
         while read < size and (count := file.readinto(view[read:])):
