@@ -15,6 +15,7 @@ import numpy as np
 import graphdl as gd
 from graphdl.backends.native.export import export_program
 from graphdl.backends.native.export.interface import Interface
+from graphdl.backends.native.export.link import link_shared
 from graphdl.backends.native.target import for_export, host, instructions_of
 
 Array = np.ndarray[Any, Any]
@@ -112,11 +113,11 @@ MACHINES = [
 ]  # fmt: skip
 
 
-def run_elsewhere(program: gd.Executable, arrays: Sequence[Array], machine: Machine, folder: Path, steps: int) -> tuple[list[list[Array]], bytes]:
-    """The outputs of each of `steps` calls on that machine, and the block of parameters after them."""
+def run_elsewhere(program: gd.Executable, arrays: Sequence[Array], machine: Machine, folder: Path, steps: int) -> tuple[list[list[Array]], bytes, Interface]:
+    """The outputs of each of `steps` calls on that machine, the block of parameters after them, and how the program looks from there."""
     call = Call(program, arrays, machine.target)
-    run = _run_in_node if machine.compiler == NODE else _run_in_c
-    parameters = run(program, call, machine, folder, steps)
+    call.write(folder)
+    (_run_in_node if machine.compiler == NODE else _run_in_c)(call, machine, folder, steps)
     data = (folder / "out").read_bytes()
     found: list[list[Array]] = []
     for _ in range(steps):
@@ -124,15 +125,16 @@ def run_elsewhere(program: gd.Executable, arrays: Sequence[Array], machine: Mach
         for array in call.outputs:
             found[-1].append(np.frombuffer(data[: array.nbytes], array.dtype).reshape(array.shape))
             data = data[array.nbytes :]
-    assert len(data) == parameters
-    return found, data
+    assert len(data) == sum(size for _, size in call.blocks)
+    return found, data, call.artifact.interface
 
 
 class Call:
     """A call written down: names and bytes of what goes in, what comes out, and the parameters."""
 
     def __init__(self, program: gd.Executable, arrays: Sequence[Array], target: str) -> None:
-        interface: Interface = export_program(program.compilation, "program", for_export(target)).interface
+        self.artifact = export_program(program.compilation, "program", for_export(target))
+        interface = self.artifact.interface
         sizes = program.compilation.signature.bind(arrays)
         self.sizes = [sizes[symbol] for symbol, _ in interface.sizes]
         self.arrays, self.outputs = arrays, _blanks(program, arrays)
@@ -142,14 +144,14 @@ class Call:
         self.arena = interface.arena
         self.pointers = [name for name, _ in (*self.inputs, *self.results, *self.blocks)] + ["arena"]
 
-    def write(self, folder: Path, parameters: Sequence[Path]) -> None:
-        """Write the file that the call reads its arrays from."""
-        (folder / "in").write_bytes(b"".join([*(array.tobytes() for array in self.arrays), *(path.read_bytes() for path in parameters)]))
+    def write(self, folder: Path) -> None:
+        """Write the code, its header, and the file that the call reads its arrays from."""
+        (folder / "program.o").write_bytes(self.artifact.code)
+        (folder / "program.h").write_text(self.artifact.header)
+        (folder / "in").write_bytes(b"".join([*(array.tobytes() for array in self.arrays), self.artifact.interface.block_image()]))
 
 
-def _run_in_c(program: gd.Executable, call: Call, machine: Machine, folder: Path, steps: int) -> int:
-    code, _, *parameters = gd.export(program, folder, "program", machine.target)
-    call.write(folder, parameters)
+def _run_in_c(call: Call, machine: Machine, folder: Path, steps: int) -> None:
     sizes = list(map(str, call.sizes))
     arena = "PROGRAM_ARENA_BYTES" if call.arena is not None else f"program_arena_bytes({', '.join(sizes)})"
     lines = [f"    void *{name} = filled(in, {size});" for name, size in (*call.inputs, *call.blocks)]
@@ -162,14 +164,24 @@ def _run_in_c(program: gd.Executable, call: Call, machine: Machine, folder: Path
         after="\n".join(f"    fwrite({name}, 1, {size}, out);" for name, size in call.blocks),
     )
     (folder / "main.c").write_text(text)
-    _run(machine.compiler, "-static", "-std=c11", "-O1", "-Wall", "-Wextra", "-Werror", str(folder / "main.c"), str(code), "-o", str(folder / "main"))
+    _run(
+        machine.compiler,
+        "-static",
+        "-std=c11",
+        "-O1",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        str(folder / "main.c"),
+        str(folder / "program.o"),
+        "-o",
+        str(folder / "main"),
+    )
     _run(*machine.emulator, str(folder / "main"), str(folder / "in"), str(folder / "out"))
-    return sum(size for _, size in call.blocks)
 
 
-def _run_in_node(program: gd.Executable, call: Call, machine: Machine, folder: Path, steps: int) -> int:
-    code, _, *parameters = gd.export(program, folder, "program", machine.target, format="shared")
-    call.write(folder, parameters)
+def _run_in_node(call: Call, machine: Machine, folder: Path, steps: int) -> None:
+    link_shared(folder / "program.o", folder / "program.wasm", for_export(machine.target), threads=False)
     sizes = [f"{size}n" for size in call.sizes]
     arena = str(call.arena) if call.arena is not None else f"Number(program_arena_bytes({', '.join(sizes)}))"
     lines = [f"  const {name} = filled({size});" for name, size in (*call.inputs, *call.blocks)]
@@ -185,8 +197,7 @@ def _run_in_node(program: gd.Executable, call: Call, machine: Machine, folder: P
     for name, part in parts.items():
         text = text.replace(f"{{{name}}}", part)
     (folder / "main.js").write_text(text)
-    _run(machine.compiler, str(folder / "main.js"), str(code), str(folder / "in"), str(folder / "out"))
-    return sum(size for _, size in call.blocks)
+    _run(machine.compiler, str(folder / "main.js"), str(folder / "program.wasm"), str(folder / "in"), str(folder / "out"))
 
 
 def _blanks(program: gd.Executable, arrays: Sequence[Array]) -> list[Array]:

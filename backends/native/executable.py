@@ -37,16 +37,17 @@ class NativeProgram:
     """Native code for a graph, loaded and ready.
 
     Code is looked up by the declared graph: if this machine has compiled it before, no pass runs and nothing is emitted. A `bundle` that
-    was made for this machine elsewhere takes the place of all that.
+    was made elsewhere, for a `target` whose code runs here, takes the place of all that.
     """
 
     making: ClassVar[type[Making]] = Making
 
-    def __init__(self, compilation: Compilation, *, threads: int, single: bool, bundle: Bundle | None = None) -> None:
+    def __init__(self, compilation: Compilation, *, threads: int, single: bool, bundle: Bundle | None = None, target: Target | None = None) -> None:
         self.compilation = compilation
-        self.target: Target = host()
+        self.target = target or host()
         self._made = self.making(compilation, self.target)
         self.size_names = self._made.size_names
+        self.is_brought = bundle is not None
         self._bundle = bundle or self._made.bundle(threads)
         facts = self._bundle.facts
         self.objects = self._bundle.objects

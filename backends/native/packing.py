@@ -42,13 +42,13 @@ def _pack(made: Making, threads: int) -> bytes:
     return Bundle(facts, (*bundle.blobs, *parts.values())).to_bytes()
 
 
-def choose(packed: Sequence[bytes], check: str) -> Bundle | None:
-    """The code that uses most of this machine, or None if none runs here. Raises FormatError for what is not packed code."""
-    bundles = [_unpack(data) for data in packed]
-    fitting = [(_rank(target), -place, bundle) for place, (bundle, target) in enumerate(bundles) if _runs_here(bundle, target, check)]
+def choose(packed: Sequence[bytes], check: str) -> tuple[Bundle, Target] | None:
+    """The code that uses most of this machine, and what it was made for; None if none runs here. Raises FormatError for what is not packed code."""
+    fitting = [(bundle, target) for bundle, target in map(_unpack, packed) if _runs_here(bundle, target, check)]
     if not fitting:
         return None
-    return _lend(max(fitting, key=lambda entry: entry[:2])[2])
+    bundle, target = max(fitting, key=lambda entry: _rank(entry[1]))
+    return _lend(bundle), target
 
 
 def _unpack(data: bytes) -> tuple[Bundle, Target]:
