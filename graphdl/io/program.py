@@ -11,7 +11,7 @@ from pathlib import Path
 from ..compiler import Executable, assemble, options_of, usable_cores
 from ..container import HEAD, Bytes, check_head
 from ..errors import BackendError, FormatError
-from ..stored import aligned_empty, read_program, write_program
+from ..stored import aligned_empty, read_program, textual, write_program
 from .safetensors import replace_file
 
 
@@ -27,8 +27,9 @@ def save_program(executable: Executable, path: str | os.PathLike[str], targets: 
     pack = getattr(importlib.import_module(f"graphdl.backends.{options.backend}"), "pack", None)
     if pack is None and names not in ([], ["host"]):
         raise BackendError(f"the {options.backend} backend makes no code, so none for {', '.join(names)}")
-    code = pack(executable.compilation, names, threads=usable_cores(), check=options.check) if pack and names else []
-    replace_file(path, write_program(executable.compilation, asdict(options), code))
+    compilation = textual(executable.compilation)
+    code = pack(compilation, names, threads=usable_cores(), check=options.check) if pack and names else []
+    replace_file(path, write_program(compilation, asdict(options), code))
 
 
 def load_program(path: str | os.PathLike[str], *, threads: int | None = None, recompile: bool = False) -> Executable:

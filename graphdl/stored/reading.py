@@ -1,33 +1,29 @@
-"""Compilations as bytes: the text of the declared graph, where its nodes come from, and the arrays of its parameters.
-
-Reading gives a compilation whose graph is parsed only when somebody looks at it: a program whose code lies beside it runs without.
-"""
+"""From bytes to a compilation whose graph is read when it is first asked for."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from .container import ALIGNMENT, Bytes, pack_parts, read_json, unpack_parts
-from .errors import CompileError, FormatError, GraphdlError, ParseError
-from .ir import Graph, Node, Source, Tensor
-from .ir.lineage import restore_lineage, write_lineage
-from .ir.parser import parse_graph, parse_inputs, parse_size
-from .ir.provenance import told_later
-from .pipeline import Compilation
-from .rewrite import map_nodes
-from .rewrite.regions import everywhere
-from .signature import Equality, Signature
-from .types import DTYPES, numpy_dtype
+from ..container import ALIGNMENT, Bytes, read_json, unpack_parts
+from ..errors import CompileError, FormatError, GraphdlError, ParseError
+from ..ir import Graph, Source, Tensor
+from ..ir.lineage import restore_lineage
+from ..ir.parser import parse_graph, parse_inputs, parse_size
+from ..ir.provenance import told_later
+from ..pipeline import Compilation
+from ..signature import Equality, Signature
+from ..types import DTYPES
+from .state import aligned_copy, read_arrays
+from .writing import CODE
 
-Array = np.ndarray[Any, Any]
 Facts = dict[str, Any]
-_CODE = "code "
+MAX_RANK = 64
+MAX_SIZE = 1 << 48
 
 
 @dataclass(frozen=True)
@@ -39,38 +35,12 @@ class StoredProgram:
     code: tuple[bytes, ...]
 
 
-def write_program(compilation: Compilation, options: Facts, code: Sequence[bytes] = ()) -> bytes:
-    """All of a program in one sequence of bytes. Raises CompileError for ops that have no text."""
-    declared = compilation.declared
-    graph = _textual(Graph((*declared.graph.outputs, *declared.updated), declared.graph.inputs))
-    text = str(graph)
-    state = [tensor.value for tensor in graph.parameters]
-    _check_text(text, graph)
-    facts = {
-        "visible": declared.visible,
-        "updated": len(declared.updated),
-        "passes": compilation.passes if isinstance(compilation.passes, str) else list(compilation.passes),
-        "mode": compilation.mode,
-        "lines": [_line(tensor) for tensor in graph.inputs],
-        "equalities": [[str(left), str(right), where] for left, right, where in declared.signature.equalities],
-        "parameters": [[array.dtype.name, list(array.shape)] for array in state],
-        "options": options,
-    }
-    parts = {
-        "facts": json.dumps(facts).encode(),
-        "graph": text.encode(),
-        "lineage": json.dumps(write_lineage(graph)).encode(),
-        "parameters": b"".join(_padded(array) for array in state),
-    }
-    return pack_parts({**parts, **{f"{_CODE}{k}": data for k, data in enumerate(code)}})
-
-
 def read_program(data: bytes | Bytes) -> StoredProgram:
     """A program that `write_program` wrote. Parameters lie in `data` where that is writeable, else in a copy. Raises FormatError."""
     held = np.frombuffer(data, np.uint8) if isinstance(data, bytes) else data
     held = held if held.flags.writeable and held.ctypes.data % ALIGNMENT == 0 else aligned_copy(held)
     parts = unpack_parts(held)
-    code = [name for name in parts if name.startswith(_CODE)]
+    code = [name for name in parts if name.startswith(CODE)]
     if list(parts) != ["facts", "graph", "lineage", "parameters", *code]:
         raise FormatError(f"it holds {', '.join(parts) or 'nothing'}, not the parts of a program")
     facts = _checked(read_json(parts["facts"].tobytes(), "facts"))
@@ -89,7 +59,7 @@ class StoredDeclaration:
         self._facts, self._parts = facts, parts
         self.visible: int = facts["visible"]
         self.is_stateful = facts["updated"] > 0
-        self.state = _arrays(facts["parameters"], parts["parameters"])
+        self.state = read_arrays(facts["parameters"], parts["parameters"])
         self.signature = _signature(self._text, facts)
 
     @property
@@ -131,68 +101,6 @@ class StoredDeclaration:
         return self._whole.parameters
 
 
-def aligned_copy(data: Bytes) -> Bytes:
-    """The same bytes at a multiple of 64 bytes, in memory of their own."""
-    found = aligned_empty(data.size)
-    found[:] = data
-    return found
-
-
-def aligned_empty(size: int) -> Bytes:
-    """So many bytes at a multiple of 64 bytes."""
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    begin = -memory.ctypes.data % ALIGNMENT
-    return memory[begin : begin + size]
-
-
-def _textual(graph: Graph) -> Graph:
-    """The graph without what exists only as a Python function: rules of derivatives, which no program needs."""
-
-    def without(node: Node, operands: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
-        found = None if node.op.has_text else node.op.canonical(*operands)
-        return None if found is None else (found,)
-
-    return everywhere(lambda part: map_nodes(part, without, "stored"), graph, "stored")
-
-
-def _check_text(text: str, graph: Graph) -> None:
-    try:
-        with told_later():
-            same = str(parse_graph(text, graph.inputs, [tensor.value for tensor in graph.parameters])) == text
-    except ParseError as error:
-        raise CompileError(f"the program has an op that cannot be written as text: {error}") from None
-    if not same:
-        raise CompileError("the program's graph is not read back as it is written")
-
-
-def _padded(array: Array) -> bytes:
-    data = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-    return data + bytes(-len(data) % ALIGNMENT)
-
-
-def _arrays(entries: list[Any], memory: Bytes) -> tuple[Array, ...]:
-    """The parameters where they lie. Raises FormatError where sizes do not add up."""
-    found: list[Array] = []
-    place = 0
-    for dtype, shape in entries:
-        kind = numpy_dtype(dtype).newbyteorder("<")
-        size = kind.itemsize
-        for extent in shape:
-            size *= extent
-        if place + size > memory.size:
-            raise FormatError("its parameters are larger than what it holds of them")
-        found.append(memory[place : place + size].view(kind).reshape(shape).astype(numpy_dtype(dtype), copy=False))
-        place += size + -size % ALIGNMENT
-    if place != memory.size:
-        raise FormatError("its parameters are smaller than what it holds of them")
-    return tuple(found)
-
-
-def _line(tensor: Tensor) -> list[Any]:
-    source = tensor.node.provenance.source
-    return [source.file, source.line] if source else []
-
-
 def _signature(text: str, facts: Facts) -> Signature:
     """The inputs, with their lines for messages, and what sizes must be equal."""
     try:
@@ -222,6 +130,6 @@ def _checked(facts: Any) -> Facts:
 
 
 def _is_parameter(row: Any) -> bool:
-    if not isinstance(row, list) or len(row) != 2 or row[0] not in DTYPES or not isinstance(row[1], list) or len(row[1]) > 64:
+    if not isinstance(row, list) or len(row) != 2 or row[0] not in DTYPES or not isinstance(row[1], list) or len(row[1]) > MAX_RANK:
         return False
-    return all(type(extent) is int and 0 <= extent < 1 << 48 for extent in row[1])
+    return all(type(extent) is int and 0 <= extent < MAX_SIZE for extent in row[1])
