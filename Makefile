@@ -24,8 +24,8 @@ demo: $(STAMP) ## Train on real handwritten digits and show what the compiler do
 test: $(STAMP)-test ## Run the tests
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
-browser: $(STAMP)-browser ## Test the explorer in the Chromium at CHROMIUM=/usr/bin/chromium
-	$(BIN)/python -m pytest --chromium $(CHROMIUM) tests/test_explorer.py $(PYTEST_FLAGS)
+browser: $(STAMP)-browser ## Test the explorer and the page of examples/web in the Chromium at CHROMIUM=/usr/bin/chromium
+	$(BIN)/python -m pytest --chromium $(CHROMIUM) tests/test_explorer.py tests/test_web.py $(PYTEST_FLAGS)
 
 lint: $(STAMP)-test ## Check style and layout
 	$(BIN)/ruff check .

@@ -7,27 +7,50 @@ import importlib
 import os
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from .constraints import collect, unify
-from .errors import CompileError, GraphdlError
+from .declaration import Declaration
+from .errors import CompileError, FormatError, GraphdlError
 from .ir import Graph, Tensor, as_tensor, derived
 from .ops.elementwise import describe
 from .pipeline import Compilation, Record
+from .stored import StoredProgram, read_program, write_program
 
 Array = np.ndarray[Any, Any]
 MODES = ("train", "inference")
 
 
-class Executable:
-    """A compiled program. Call it with arrays, by position or by name; `inputs` are the placeholders in order."""
+@dataclass(frozen=True)
+class Options:
+    """How a compilation is made to run: the backend, the threads asked for, what is watched, and whether one array comes back or a tuple."""
 
-    def __init__(self, compilation: Compilation, runner: Any, *, single: bool) -> None:
+    backend: str = "native"
+    threads: int | None = None
+    check: str | None = None
+    single: bool = False
+
+    def __post_init__(self) -> None:
+        if self.backend not in backends():
+            raise CompileError(f"backend is one of {', '.join(backends())}, not {self.backend!r}")
+        if self.threads is not None and self.threads < 1:
+            raise CompileError(f"threads must be at least 1, not {self.threads}")
+
+
+class Executable:
+    """A compiled program. Call it with arrays, by position or by name; `inputs` are the placeholders in order.
+
+    It pickles as its declared graph with the present values of its parameters: a copy, here or in another process, is compiled there, or found
+    in the cache, and has parameters of its own.
+    """
+
+    def __init__(self, compilation: Compilation, runner: Any, options: Options) -> None:
         self.compilation = compilation
         self.inputs = compilation.signature.inputs
-        self.single = single
+        self.options = options
         self._signature = compilation.signature
         self._runner = runner
         self._fast: Callable[..., Any] = runner.bind(self._call) if hasattr(runner, "bind") else self._call
@@ -53,7 +76,10 @@ class Executable:
 
     def _call(self, *arrays: Any, **named: Any) -> Any:
         results = self._runner.run(self._signature.gather(arrays, named))
-        return results[0] if self.single else tuple(results)
+        return results[0] if self.options.single else tuple(results)
+
+    def __reduce__(self) -> tuple[Callable[[bytes], Executable], tuple[bytes]]:
+        return restore, (write_program(self.compilation, asdict(self.options)),)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -85,15 +111,36 @@ def compile(
     of random state); `passes` is "default", "none" or a list of names.
     Raises CompileError for unknown options, unfit updates, and placeholders that are not listed.
     """
-    if backend not in backends():
-        raise CompileError(f"backend is one of {', '.join(backends())}, not {backend!r}")
-    if threads is not None and threads < 1:
-        raise CompileError(f"threads must be at least 1, not {threads}")
-    compilation = prepare(outputs, inputs, updates=updates, mode=mode, passes=passes)
-    single = isinstance(outputs, Tensor)
-    build = importlib.import_module(f"graphdl.backends.{backend}").build
-    runner = build(compilation, threads=threads or usable_cores(), single=single, check=check)
-    return Executable(compilation, runner, single=single)
+    options = Options(backend, threads, check, isinstance(outputs, Tensor))
+    return assemble(prepare(outputs, inputs, updates=updates, mode=mode, passes=passes), options)
+
+
+def assemble(compilation: Compilation, options: Options, code: Sequence[bytes] = ()) -> Executable:
+    """The program of a compilation, from `code` that a backend has packed where that fits this machine, else compiled.
+
+    Raises CompileError, BackendError, and FormatError for damaged code.
+    """
+    build = importlib.import_module(f"graphdl.backends.{options.backend}").build
+    runner = build(compilation, threads=options.threads or usable_cores(), single=options.single, check=options.check, code=code)
+    return Executable(compilation, runner, options)
+
+
+def restore(image: bytes) -> Executable:
+    """The program that `pickle` has written, compiled for this machine or found in its cache. Raises FormatError for damaged bytes."""
+    stored = read_program(image)
+    return assemble(stored.compilation, options_of(stored))
+
+
+def options_of(stored: StoredProgram) -> Options:
+    """The options that a stored program was written with. Raises FormatError."""
+    given = stored.options
+    fitting = {"backend": str, "threads": int | None, "check": str | None, "single": bool}
+    if given.keys() != fitting.keys() or not all(isinstance(given[name], kind) for name, kind in fitting.items()):
+        raise FormatError("the options of the stored program are not those of this version")
+    try:
+        return Options(**given)
+    except CompileError as error:
+        raise FormatError(f"the options of the stored program do not fit: {error}") from None
 
 
 def prepare(
@@ -112,7 +159,7 @@ def prepare(
     if mode == "train":
         changes |= _random_updates(Graph([*ends, *changes.values()]), changes)
     source = Graph([*ends, *changes.values()], inputs)
-    return Compilation(source, len(ends), tuple(changes), passes, mode)
+    return Compilation(Declaration(source, len(ends), tuple(changes)), passes, mode)
 
 
 @functools.cache

@@ -61,6 +61,7 @@ class Op:
     is_parameter: ClassVar[bool] = False
     regions: ClassVar[tuple[str, ...]] = ()  # the fields that are graphs of their own, which passes rewrite like any other
     is_view: ClassVar[bool] = False  # the result is the operand's memory, row by row, under another shape
+    has_text: ClassVar[bool] = True  # the printed attributes say all of it; if not, programs are stored with its canonical form
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
 
+from .declaration import Declared
 from .errors import CompileError
-from .ir import Graph, Tensor
+from .ir import Graph
 from .program import CompiledGraph
 from .rewrite.regions import everywhere
-from .signature import Signature
 
 PASSES: dict[str, type[Pass]] = {}
 PHASES = ("specialise", "simplify", "fuse")
@@ -105,23 +105,26 @@ class Compilation:
     A backend that finds its code in a cache under the declared graph never asks for the rewritten one.
     """
 
-    def __init__(self, source: Graph, visible: int, updated: Sequence[Tensor], passes: str | Sequence[str], mode: str) -> None:
-        self.source = source
-        self.signature = Signature(source)
-        self.visible = visible
-        self.updated = tuple(updated)
+    def __init__(self, declared: Declared, passes: str | Sequence[str], mode: str) -> None:
+        self.declared = declared
+        self.signature = declared.signature
+        self.passes = passes
         self.mode = mode
-        self._wanted = passes
         if passes != "default":
             selected(passes, mode)  # raises for unknown names before anything else happens
 
     def again(self) -> Compilation:
         """The same request, with nothing done yet."""
-        return Compilation(self.source, self.visible, self.updated, self._wanted, self.mode)
+        return Compilation(self.declared, self.passes, self.mode)
+
+    @property
+    def source(self) -> Graph:
+        """The declared graph."""
+        return self.declared.graph
 
     @cached_property
     def _rewritten(self) -> tuple[Graph, Record]:
-        return run_passes(self.source, selected(self._wanted, self.mode))
+        return run_passes(self.source, selected(self.passes, self.mode))
 
     @property
     def record(self) -> Record:
@@ -132,10 +135,12 @@ class Compilation:
     def compiled(self) -> CompiledGraph:
         """The rewritten graph with the declared inputs."""
         graph = Graph(self._rewritten[0].outputs, self.signature.inputs)
-        return CompiledGraph(graph, self.signature, self.visible, self.updated)
+        return CompiledGraph(graph, self.signature, self.declared.visible, self.declared.updated)
 
     @cached_property
     def fingerprint(self) -> str:
         """A text that says all on which the code depends, except backend and target."""
-        wanted = self._wanted if isinstance(self._wanted, str) else ",".join(self._wanted)
-        return f"{self.source}\n{self.visible} {[str(tensor.name) for tensor in self.updated]}\n{self.mode} {wanted}"
+        wanted = self.passes if isinstance(self.passes, str) else ",".join(self.passes)
+        place = {tensor: position for position, tensor in enumerate(self.declared.parameters)}
+        places = [place[tensor] for tensor in self.declared.updated]
+        return f"{self.source}\n{self.declared.visible} {places}\n{self.mode} {wanted}"

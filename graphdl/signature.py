@@ -15,18 +15,31 @@ from .types import TensorType, numpy_dtype
 Array = np.ndarray[Any, Any]
 
 
-class Signature:
-    """The inputs of a compiled graph, in order. `symbols` are the sizes that a call binds, in order of appearance."""
+Equality = tuple[Dim, Dim, str]
 
-    def __init__(self, graph: Graph) -> None:
-        self.inputs = graph.inputs
-        self.names = tuple(str(tensor.name) for tensor in graph.inputs)
-        self.types: tuple[TensorType, ...] = tuple(tensor.type for tensor in graph.inputs)
-        self.constraints = graph.constraints
-        _check_inputs(graph, self.names)
+
+class Signature:
+    """The inputs of a compiled graph, in order. `symbols` are the sizes that a call binds, in order of appearance.
+
+    `equalities` are the pairs of sizes that a call must find equal, each with the op and the user's line that need it.
+    """
+
+    def __init__(self, inputs: Sequence[Tensor], equalities: Sequence[Equality] = ()) -> None:
+        self.inputs = tuple(inputs)
+        self.names = tuple(str(tensor.name) for tensor in inputs)
+        self.types: tuple[TensorType, ...] = tuple(tensor.type for tensor in inputs)
+        self.equalities = tuple(equalities)
         plain = [size for type in self.types for size in type.shape if not isinstance(size, int) and _is_symbol(size)]
         self.symbols: tuple[str, ...] = tuple(dict.fromkeys(str(size) for size in plain))
-        self._check_symbols(graph)
+
+    @staticmethod
+    def of(graph: Graph) -> Signature:
+        """The signature of a graph. Raises CompileError where a call of it could not know all inputs and sizes."""
+        equalities = [(left, right, f"{node.op.name} ({node.provenance.source})") for (left, right), node in graph.constraints]
+        signature = Signature(graph.inputs, equalities)
+        _check_inputs(graph, signature.names)
+        signature._check_symbols(graph)
+        return signature
 
     def _check_symbols(self, graph: Graph) -> None:
         """Every size that the program uses must follow from its inputs' shapes."""
@@ -74,10 +87,10 @@ class Signature:
             expected = tuple(evaluate(size, sizes) for size in type.shape)
             if expected != array.shape:
                 raise ShapeError(f"input {self._describe(name)} needs shape {expected} when {_list(sizes)}, got {array.shape}")
-        for (left, right), node in self.constraints:
+        for left, right, where in self.equalities:
             a, b = evaluate(left, sizes), evaluate(right, sizes)
             if a != b:
-                raise ShapeError(f"{node.op.name} ({node.provenance.source}) needs {left} = {right}, but they are {a} and {b}")
+                raise ShapeError(f"{where} needs {left} = {right}, but they are {a} and {b}")
         return sizes
 
     def _bind_axis(self, name: str, axis: int, declared: Dim, actual: int, sizes: dict[str, int], origin: dict[str, str]) -> None:

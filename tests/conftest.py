@@ -13,7 +13,7 @@ Golden = Callable[[str, str], None]
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden texts anew")
-    parser.addoption("--chromium", help="a Chromium to test the explorer in; without it those tests are not collected")
+    parser.addoption("--chromium", help="a Chromium to test pages in; without it those tests are not collected")
     parser.addoption("--fuzz-examples", type=int, default=2000, help="how many random graphs the differential fuzzer tries")
     parser.addoption("--fuzz-files", type=int, default=500, help="how many damaged files of each format are read")
     parser.addoption("--fuzz-depth", type=int, default=12, help="how many ops one of them may have")
@@ -21,7 +21,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """No browser can be had from a package index: `make browser` names one."""
-    return True if collection_path.name == "test_explorer.py" and not config.getoption("--chromium") else None
+    return True if collection_path.name in ("test_explorer.py", "test_web.py") and not config.getoption("--chromium") else None
 
 
 @pytest.fixture

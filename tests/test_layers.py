@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 
 # From the bottom up. Names on one line may import each other; lines of one layer may not, nor anything above.
 LAYERS = """
-graphdl.version graphdl.errors graphdl.sizes graphdl.constraints graphdl.types graphdl.formula graphdl.structure graphdl.table graphdl.picture
+graphdl.version graphdl.errors graphdl.container graphdl.sizes graphdl.constraints graphdl.types graphdl.formula graphdl.structure graphdl.table graphdl.picture
 -
 graphdl.ir
 -
@@ -27,7 +27,7 @@ graphdl.evaluation
 -
 graphdl.ops graphdl.random graphdl.composites
 -
-graphdl.signature graphdl.program
+graphdl.signature graphdl.declaration graphdl.program
 -
 graphdl.calculus
 graphdl.rewrite
@@ -37,6 +37,8 @@ graphdl.control
 graphdl.lowering
 -
 graphdl.pipeline
+-
+graphdl.stored
 -
 graphdl.passes
 graphdl.backends

@@ -67,7 +67,7 @@ def failed(status: int) -> NoReturn:
 def gather(dtype: str = "float32", **shapes: Any) -> Callable[..., Sequence[Any]]:
     """The check of arguments for inputs of these names and shapes."""
     inputs = [gd.placeholder(name, shape, dtype) for name, shape in shapes.items()]
-    return Inputs(gd.Graph(inputs, inputs)).accept
+    return Inputs(inputs).accept
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import sys
@@ -79,7 +80,7 @@ def test_it_resumes_to_the_same_bits(tmp_path: Path, dropout: float, backend: st
     options: dict[str, Any] = {"batch_size": 16, "validation": DATA, "progress": False, "early_stop": EarlyStop(50, restore_best=False)}
 
     def make() -> Task:
-        state.streams = iter(range(streams, streams + 9))  # as in a fresh process
+        state.streams = itertools.count(streams)  # as in a fresh process
         return Task(backend, dropout)
 
     whole = make()

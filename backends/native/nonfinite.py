@@ -15,6 +15,7 @@ from graphdl.lowering import lower_graph
 from .codegen.program import Emitted, emit_program
 from .culprit import find_culprit
 from .executable import NativeProgram
+from .making import Making
 from .scan import ScanningEntry, launched_steps
 from .status import NONFINITE
 
@@ -29,10 +30,23 @@ class _BadStep(Exception):
         self.number = number
 
 
-class CheckedProgram(NativeProgram):
-    """A native program whose steps' results are scanned as they are written; parameters are written after the last scan."""
+class Watched(Making):
+    """Code that scans the results of every step; parameters are written after the last scan."""
 
     check = "nonfinite"
+
+    @cached_property
+    def program(self) -> Program:
+        return lower_graph(self.compilation.compiled, updates_last=True)
+
+    def emit(self) -> Emitted:
+        return emit_program(self.program, self.target, self.size_names, ScanningEntry)
+
+
+class CheckedProgram(NativeProgram):
+    """A native program whose steps' results are scanned as they are written."""
+
+    making = Watched
 
     def bind(self, checked: Callable[..., Any]) -> Callable[..., Any]:
         return checked
@@ -44,13 +58,6 @@ class CheckedProgram(NativeProgram):
         except _BadStep as bad:
             number = bad.number
         self._explain(number, arrays)
-
-    @cached_property
-    def program(self) -> Program:
-        return lower_graph(self.compilation.compiled, updates_last=True)
-
-    def _emit(self) -> Emitted:
-        return emit_program(self.program, self.target, self.size_names, ScanningEntry)
 
     def _fail(self, status: int) -> None:
         if status >= NONFINITE:

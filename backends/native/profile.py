@@ -17,11 +17,11 @@ from .codegen.launch import Launch
 from .kernels import Kernel
 from .llvm import I32, I64, Module, Value
 from .report import Profile, Row
-from .runtime.cache import cached_object
+from .runtime.cache import cached_object, default_cache
 from .runtime.checked import allocate
 from .runtime.jit import load_objects
 from .runtime.peak import known_peaks
-from .units import unit_texts
+from .units import compile_units, unit_texts
 
 if TYPE_CHECKING:
     from .executable import NativeProgram
@@ -74,13 +74,18 @@ class TimedProgram:
         writer = TimedEntry(module, program.program, emitted.static, emitted.items, emitted.plan, program.size_names)
         writer.write_entry()
         (text,) = unit_texts(module, TimedEntry.name)
-        self.loaded = load_objects([*program.objects, cached_object(text, target)])
+        self.loaded = load_objects([*_objects_of(program), cached_object(text, target)])
         self.entry = ENTRY(self.loaded.address(TimedEntry.name))
         self.arena_bytes = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(self.loaded.address("arena_bytes"))
         self.launches = emitted.launches
 
     def prepare(self, arrays: Sequence[Array]) -> _Call:
         return _Call(self, arrays)
+
+
+def _objects_of(program: NativeProgram) -> Sequence[bytes]:
+    """The program's objects. Those from a file may be of another graphdl than what is emitted here for the timed entry."""
+    return compile_units(program.emitted.module, program.target, default_cache(), program.signature.threads) if program.is_brought else program.objects
 
 
 class _Call:
@@ -116,7 +121,7 @@ def profile(program: NativeProgram, arrays: Sequence[Array], repeat: int | None 
     """
     if repeat is not None and repeat < 1:
         raise CallError(f"repeat is at least 1, not {repeat}")
-    saved = [(tensor.value, tensor.value.copy()) for tensor in program.compilation.updated]
+    saved = [(tensor.value, tensor.value.copy()) for tensor in program.compilation.declared.updated]
     try:
         marks, whole = _measure(program, arrays, repeat)
     finally:

@@ -49,12 +49,20 @@ FAMILIES: dict[str, Target] = {
     "apple": Target("arm64-apple-darwin", "apple-m1", "", 16, 32, False, True, l1=64 << 10, l2=4 << 20),
     "riscv64": Target("riscv64-unknown-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+c", 16, 32, False, False),
     "riscv64-v": Target("riscv64-unknown-linux-gnu", "generic-rv64", "+m,+a,+f,+d,+c,+v", 16, 32, False, False),
-    "wasm": Target("wasm32-unknown-unknown", "generic", "+simd128", 16, 16, False, False),
+    "wasm": Target("wasm32-unknown-unknown", "generic", "+simd128,+bulk-memory", 16, 16, False, False),
 }
 # The rows of an architecture by the first word of its triples; first the one that all its processors can run.
 _ARCHITECTURES = {
     "x86_64": ("x86-64", "avx2", "avx512"), "aarch64": ("neon", "apple"), "arm64": ("apple", "neon"), "riscv64": ("riscv64", "riscv64-v"), "wasm32": ("wasm",),
 }  # fmt: skip
+# What processors of a name must know at least: the levels of the x86-64 psABI (low-level system information, "Micro-architecture levels").
+_X86_64_V2 = ["cx16", "popcnt", "sahf", "sse3", "sse4.1", "sse4.2", "ssse3"]
+_X86_64_V3 = [*_X86_64_V2, *["avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave"]]
+_INSTRUCTIONS = {
+    "x86-64-v3": _X86_64_V3, "x86-64-v4": [*_X86_64_V3, *["avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"]],
+    "apple-m1": ["dotprod", "fullfp16", "fp16fml", "lse", "rcpc", "rdm", "sha3"],
+}  # fmt: skip
+_SYSTEMS = {"linux": "linux", "darwin": "apple", "macos": "apple", "windows": "windows"}
 _SIGNATURES = {"avx512": ("avx512f", "avx512vl", "avx512dq", "avx512bw"), "avx2": ("avx2", "fma"), "x86-64": ("sse2",), "neon": ("neon",)}
 
 
@@ -96,6 +104,27 @@ def for_export(target: str | None) -> Target:
         raise BackendError(f"no target {target!r}: give a family ({', '.join(FAMILIES)}), a triple of {', '.join(_ARCHITECTURES)}, or family@triple")
     row = FAMILIES[family or rows[0]]
     return replace(row, triple="-".join([architecture, *["unknown"] * (rest[0] == "linux"), *rest])) if rest else row
+
+
+@functools.cache
+def baseline() -> Target:
+    """What every processor of this machine's kind can run: for code that gains nothing from more."""
+    here = host()
+    row = next((rows[0] for architecture, rows in _ARCHITECTURES.items() if here.triple.startswith(f"{architecture}-")), None)
+    return here if row is None else replace(FAMILIES[row], triple=here.triple)
+
+
+def instructions_of(target: Target) -> frozenset[str]:
+    """The extensions of the instruction set that code for `target` may use, by LLVM's names."""
+    listed = (feature[1:] for feature in target.features.split(",") if feature.startswith("+"))
+    return frozenset((*_INSTRUCTIONS.get(target.cpu, ()), *listed))
+
+
+def system_of(triple: str) -> tuple[str, str]:
+    """The architecture and the operating system that a triple names, each by one name."""
+    architecture = triple.partition("-")[0]
+    system = next((system for word, system in _SYSTEMS.items() if word in triple), "")
+    return "aarch64" if architecture == "arm64" else architecture, system
 
 
 def with_caches(target: Target) -> Target:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from ..backends.native.codegen.entry import EntryWriter
 from ..backends.native.codegen.program import Emitted, emit_program
-from ..backends.native.executable import input_specs
 from ..backends.native.kernels import Kernels, describe
+from ..backends.native.making import input_specs
 from ..backends.native.target import host
 from ..compiler import Executable, prepare
 from ..errors import GraphdlError
@@ -88,7 +88,7 @@ class Cost:
         """Every node that computes, in order, before fusion."""
         names = [one.name for one in selected("default", self.compilation.mode) if PASSES[one.name].phase != "fuse"]
         source = self.compilation
-        program = lower_graph(Compilation(source.source, source.visible, source.updated, names, source.mode).compiled)
+        program = lower_graph(Compilation(source.declared, names, source.mode).compiled)
         found: dict[Node, tuple[Dim, Dim]] = {}
         for step in program.steps:
             for node in step.origins[:1]:
@@ -161,7 +161,7 @@ def cost(of: Tensor | Iterable[Tensor] | Graph | Executable, *, updates: Mapping
     """
     compilation = compilation_of(of, updates, mode)
     program = lower_graph(compilation.compiled)
-    emitted = emit_program(program, host(), input_specs(compilation)[1], _Unwritten)
+    emitted = emit_program(program, host(), input_specs(compilation.signature)[1], _Unwritten)
     return Cost(describe(emitted.launches), compilation, program, emitted)
 
 

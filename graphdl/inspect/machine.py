@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..backends.native.codegen.program import emit_program
-from ..backends.native.executable import input_specs
 from ..backends.native.kernels import describe
+from ..backends.native.making import input_specs
 from ..backends.native.runtime.jit import assembly
 from ..backends.native.target import host
 from ..ir import Node, Source
@@ -48,7 +48,7 @@ class Machine:
 def machine_of(compilation: Compilation, profile: Any = None, code: bool = True) -> Machine:
     """Emit what would be compiled. `profile` adds the measured times. Raises CompileError or BackendError."""
     program = lower_graph(compilation.compiled)
-    emitted = emit_program(program, host(), input_specs(compilation)[1])
+    emitted = emit_program(program, host(), input_specs(compilation.signature)[1])
     found = describe(emitted.launches)
     rows: Sequence[Any] = profile.rows if profile is not None else [None] * len(found)
     kernels = []

@@ -1,4 +1,4 @@
-"""What the command line is pointed at: `FILE.py:name`, a tensor, list of tensors, graph, module or program that the file makes, or a model."""
+"""What the command line is pointed at: `FILE.py:name` (a tensor, list of tensors, graph, module or program), an ONNX model or a saved program."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..errors import GraphdlError
 from ..ir import Graph, Tensor
 
 Target = Executable | Graph
+SUFFIX = ".gdp"  # of saved programs
 
 
 def load_target(text: str) -> Target:
@@ -24,10 +25,12 @@ def load_target(text: str) -> Target:
     """
     if text.endswith(".onnx"):
         return _model(Path(text))
+    if text.endswith(SUFFIX):
+        return importlib.import_module("graphdl.io").load_program(text)  # type: ignore[no-any-return]
     path, separator, name = text.rpartition(":")
     if not separator or not path.endswith(".py") or not name:
         accepted = "a tensor, a list of tensors, a graph, a module or a compiled program"
-        raise GraphdlError(f"{text!r}: write FILE.py:name, where name is {accepted}, or name an ONNX model")
+        raise GraphdlError(f"{text!r}: write FILE.py:name, where name is {accepted}, or name an ONNX model or a saved program")
     found = _take(_run(Path(path)), name, text)
     if isinstance(found, FunctionType):
         found = found()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .exporter import export
+from .program import load_program, save_program
 from .safetensors import load, read, save, write
 
-__all__ = ["export", "load", "read", "save", "write"]
+__all__ = ["export", "load", "load_program", "read", "save", "save_program", "write"]

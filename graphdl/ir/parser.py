@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
+from ..sizes import Dim
 from ..types import TensorType
 from .graph import Graph
 from .node import REGISTRY, Node, Tensor, make_node
@@ -14,19 +18,41 @@ from .token import Token
 _LITERALS = {"True": True, "False": False, "None": None, "inf": float("inf"), "nan": float("nan")}
 
 
-def parse_graph(text: str) -> Graph:
-    """The graph that `text` describes; parameters hold zeros, placeholders are new.
+Array = np.ndarray[Any, Any]
 
-    Raises ParseError with line and column for anything the printer would not write.
+
+def parse_graph(text: str, inputs: Sequence[Tensor] | None = None, arrays: Iterable[Array] | None = None) -> Graph:
+    """The graph that `text` describes. Its placeholders are `inputs` if given, else new ones; its parameters hold `arrays`, used where
+    they lie, one after the other, else zeros.
+
+    Raises ParseError with line and column for anything the printer would not write, and where inputs or arrays do not fit.
     """
-    parser = _Parser(text)
+    parser = _Parser(text, inputs, arrays)
     graph = parser.graph()
     parser.expect("end")
     return graph
 
 
+def parse_inputs(text: str) -> tuple[Tensor, ...]:
+    """New placeholders as the first line of a printed graph declares them. Raises ParseError."""
+    return parse_graph(text.partition("\n")[0] + "\n  return\n}").inputs
+
+
+def parse_size(text: str) -> Dim:
+    """A printed size. Raises ParseError."""
+    reader = Reader(text)
+    size = reader.size()
+    reader.expect("end")
+    return size
+
+
 class _Parser(Reader):
     """Graphs and attributes."""
+
+    def __init__(self, text: str, inputs: Sequence[Tensor] | None, arrays: Iterable[Array] | None) -> None:
+        super().__init__(text)
+        self.given = inputs
+        self.arrays: Iterator[Array] | None = None if arrays is None else iter(arrays)
 
     # -- graphs -------------------------------------------------------------------------------------------------
 
@@ -37,7 +63,7 @@ class _Parser(Reader):
         inputs: list[Tensor] = []
         self.expect("(")
         while not self.accept(")"):
-            inputs.append(self.input(known))
+            inputs.append(self.input(known, len(inputs)))
             if self.next.kind != ")":
                 self.expect(",")
         self.expect("{")
@@ -49,7 +75,7 @@ class _Parser(Reader):
         self.depth -= 1
         return Graph(outputs, inputs)
 
-    def input(self, known: dict[str, Node]) -> Tensor:
+    def input(self, known: dict[str, Node], position: int) -> Tensor:
         token = self.next
         name = self.new_name(known)
         label = self.unquoted(name, token) if name.startswith('"') else name
@@ -58,9 +84,18 @@ class _Parser(Reader):
             self.expect(")")
         self.expect(":")
         type = self.type()
+        if self.given is not None and self.depth == 1:
+            known[name] = self.given_input(token, position, label, type)
+            return known[name].output
         kinds = [kind for kind in REGISTRY.values() if kind.is_input]
         known[name] = self.build(token, kinds[0], {"label": label, "dtype": type.dtype, "shape": type.shape}, [])
         return known[name].output
+
+    def given_input(self, token: Token, position: int, label: str, type: TensorType) -> Node:
+        tensor = self.given[position] if self.given is not None and position < len(self.given) else None
+        if tensor is None or tensor.name != label or tensor.type != type:
+            self.fail(f"input {position} is {tensor!r}, not {label}: {type}", token)
+        return tensor.node
 
     def new_name(self, known: dict[str, Node]) -> str:
         token = self.next
@@ -93,6 +128,8 @@ class _Parser(Reader):
 
     def build(self, token: Token, kind: Any, attributes: dict[str, Any], operands: list[Tensor]) -> Node:
         """The op applied. Its class and its type rule judge the attributes, in whatever way they are unfit."""
+        if kind.is_parameter and self.arrays is not None:
+            attributes["array"] = next(self.arrays, None)
         try:
             return make_node(kind.from_attributes(attributes), operands)
         except Exception as error:

@@ -76,6 +76,7 @@ class _Derivation:
 _derivation: ContextVar[_Derivation | None] = ContextVar("derivation", default=None)
 _module: ContextVar[str] = ContextVar("module", default="")
 _original: ContextVar[Node | None] = ContextVar("original", default=None)
+_is_told_later: ContextVar[bool] = ContextVar("is_told_later", default=False)
 
 
 @contextmanager
@@ -97,6 +98,16 @@ def copying(node: Node) -> Iterator[None]:
         yield
     finally:
         _original.reset(token)
+
+
+@contextmanager
+def told_later() -> Iterator[None]:
+    """Nodes made inside know nothing yet: who makes them knows where they come from and tells it afterwards."""
+    token = _is_told_later.set(True)
+    try:
+        yield
+    finally:
+        _is_told_later.reset(token)
 
 
 @contextmanager
@@ -124,6 +135,9 @@ def user_source() -> Source | None:
 def current() -> Provenance:
     """The provenance of a node made here and now."""
     made = Provenance()
+    if _is_told_later.get():
+        made.is_derived = True  # as far as is known: merging it takes nothing from a node that is there already
+        return made
     original = _original.get()
     if original is not None:
         made.is_derived = original.provenance.is_derived

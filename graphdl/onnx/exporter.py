@@ -40,7 +40,7 @@ def encode(graph: Graph | Model | Tensor | Sequence[Tensor], output_names: Seque
     names = names or (["output"] if len(whole.outputs) == 1 else [f"output_{k}" for k in range(len(whole.outputs))])
     if len(names) != len(whole.outputs) or len(set(names)) != len(names):
         raise CompileError(f"{len(whole.outputs)} outputs need as many different names, got {names}")
-    signature = Signature(whole)
+    signature = Signature.of(whole)
     writer = Writer()
     writer.taken.update(names, signature.names)
     inputs = []

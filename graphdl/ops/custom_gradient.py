@@ -24,6 +24,7 @@ class CustomGradient(Op):
 
     name: ClassVar[str] = "custom_gradient"
     pattern: ClassVar[str] = "injective"
+    has_text: ClassVar[bool] = False
     rule: Rule = field(repr=False)
 
     def infer(self, *operands: TensorType) -> TensorType:

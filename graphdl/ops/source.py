@@ -119,7 +119,10 @@ class Parameter(Op):
         if symbolic := [size for size in attributes["shape"] if not isinstance(size, int)]:
             raise ShapeError(f"a parameter holds an array, so its sizes are numbers, not {symbolic[0]}")
         label, dtype, shape = (attributes[name] for name in ("label", "dtype", "shape"))
-        return cls(dtype, shape, ParameterState(np.zeros(shape, numpy_dtype(dtype)), label))
+        array = attributes["array"] if "array" in attributes else np.zeros(shape, numpy_dtype(dtype))
+        if array is None or array.shape != tuple(shape) or array.dtype != numpy_dtype(dtype):
+            raise ShapeError(f"the array for {label!r} is not {TensorType(dtype, shape)}")
+        return cls(dtype, shape, ParameterState(array, label))
 
     def infer(self, *operands: TensorType) -> TensorType:
         return TensorType(self.dtype, self.shape)

@@ -85,7 +85,7 @@ class LayerReport(Callback):
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, record: Mapping[str, float]) -> None:
         """Look."""
-        changed = [(tensor.value, tensor.value.copy()) for tensor in self._program.compilation.updated]
+        changed = [(tensor.value, tensor.value.copy()) for tensor in self._program.compilation.declared.updated]
         found = [float(value) for value in self._program(**trainer.batch)]
         for array, before in changed:
             np.copyto(array, before)

@@ -164,7 +164,7 @@ class _Compute:
             b = self.sources.right(task.batch, f.add(task.column, column), steps.first)
             _call(f, kernel, (*a, *b, steps.count, f.offset(c, column, self.scalar), c_row, columns))
 
-        if self.width.text == panel.text:
+        if not schedule.flat or self.width.text == panel.text:
             multiply(self._full(task.rows, task.columns), I64.const(0), task.columns)
             return
         is_flat = f.bit_and(f.compare("sgt", self.width, panel), f.compare("eq", task.columns, self.width))

@@ -104,13 +104,19 @@ class Schedule:
         return self.table.full.vectors * self.lanes
 
     @property
+    def dot_columns(self) -> int:
+        """The width of a task of dot products: that of a panel, made up to whole tiles, since those are written whole."""
+        widest = max(tile.vectors for tile in self.table.dots)
+        return -(-self.panel_columns // widest) * widest
+
+    @property
     def flat(self) -> tuple[Tile, ...]:
         return self.table.flat if self.reads_b_in_place else ()
 
     @property
     def sums_per_tile(self) -> int:
         """Elements of the largest tile."""
-        dots = [tile.rows * self.panel_columns for tile in self.table.dots]
+        dots = [tile.rows * self.dot_columns for tile in self.table.dots]
         return max(dots + [tile.rows * tile.vectors * self.lanes for tile in (self.table.full, *self.table.flat)])
 
     @property
@@ -155,7 +161,9 @@ class Schedule:
         return choose(0 * s.m, 0, self.table.full.rows)
 
     def task_columns(self, s: Shape[Q]) -> Q:
-        """The width of a task: one panel, or one row of vectors of a flat tile."""
+        """The width of a task: one panel, one row of vectors of a flat tile, or whole tiles of dot products."""
+        if self.has_dots and self.dot_columns != self.panel_columns:
+            return choose(self.uses_dots(s), self.dot_columns, self.panel_columns)
         width = choose(0 * s.m, 0, self.panel_columns)
         for tile in reversed(self.flat):
             width = width + at_most(s.m, tile.rows) * (tile.vectors * self.lanes - width)

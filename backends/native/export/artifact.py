@@ -46,7 +46,7 @@ def export_program(compilation: Compilation, name: str, target: Target, *, threa
     program = lower_graph(compilation.compiled)
     signature = compilation.signature
     emitted = emit_program(program, target, signature.symbols)
-    equalities = [(left, right, f"{node.op.name} ({node.provenance.source})") for (left, right), node in signature.constraints]
+    equalities = signature.equalities
     write_shapes(emitted, signature.symbols, [], equalities)
     sizes = c_names(signature.symbols, RESERVED)
     inputs = c_names(signature.names, [*RESERVED, *map(str.lower, sizes)])
@@ -54,7 +54,7 @@ def export_program(compilation: Compilation, name: str, target: Target, *, threa
         ["output"] if len(program.outputs) == 1 else [f"output{k}" for k in range(len(program.outputs))], [*RESERVED, *map(str.lower, (*sizes, *inputs))]
     )
     total = emitted.plan.total
-    order = {tensor: position for position, tensor in enumerate(compilation.updated)}
+    order = {tensor: position for position, tensor in enumerate(compilation.declared.updated)}
     interface = Interface(
         name,
         target,

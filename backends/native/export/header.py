@@ -47,6 +47,8 @@ def _needs(interface: Interface) -> list[str]:
     lines = ["It allocates nothing and calls nothing but memcpy and memset, as any C compiler's code may."]
     if interface.threads:
         lines = ["It calls memcpy, memset, syscall and pthread functions, and allocates nothing but the stacks of its threads."]
+    if triple.startswith("wasm"):
+        lines = ["It allocates nothing and imports nothing. It needs SIMD and bulk memory operations, which all browsers since 2023 have."]
     if "windows" in triple:
         lines.append("For Windows it also names _fltused and __chkstk, which every C runtime there has.")
     return lines

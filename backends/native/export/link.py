@@ -12,6 +12,7 @@ from graphdl.errors import BackendError
 from ..target import Target, host
 
 SECONDS = 120.0
+WASM_STACK = 1 << 20  # bytes
 
 
 def link_shared(code: Path, library: Path, target: Target, *, threads: bool) -> None:
@@ -44,7 +45,8 @@ def _commands(target: Target) -> Iterator[list[str]]:
     triple = target.triple
     architecture = triple.partition("-")[0]
     if architecture == "wasm32":
-        yield ["wasm-ld", "--no-entry", "--export-dynamic", "--allow-undefined"]
+        # A stack that comes first overflows into a trap, not into data; memory from __heap_base on is the caller's.
+        yield ["wasm-ld", "--no-entry", "--export-dynamic", "--export=__heap_base", "--stack-first", "-z", f"stack-size={WASM_STACK}"]
         return
     if "windows" in triple:
         yield ["clang", f"--target={triple}", "-shared", "-fuse-ld=lld", "-Wl,/noentry"]

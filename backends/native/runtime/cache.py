@@ -88,12 +88,15 @@ class ObjectCache:
     def __init__(self, folder: Path | str | None = None, limit: int | None = None) -> None:
         self.folder = Path(folder) if folder is not None else default_folder()
         self.limit = default_limit() if limit is None else limit
+        self._lent: dict[str, bytes] = {}
         self._writable = True
         self._size: int | None = None  # bytes on disk as last counted, plus what was put since
 
     def get(self, key: str) -> bytes | None:
         """The bytes put under `key`, or None."""
         _check_key(key)
+        if key in self._lent:
+            return self._lent[key]
         with self._opened(create=False) as folder:
             if folder is None:
                 return None
@@ -107,6 +110,11 @@ class ObjectCache:
             if data is None:
                 _remove(key, folder)
             return data
+
+    def lend(self, key: str, data: bytes) -> None:
+        """Answer for `key` with `data` in this process, whatever the disk holds."""
+        _check_key(key)
+        self._lent[key] = data
 
     def put(self, key: str, data: bytes) -> None:
         """Keep `data` under `key`, if the disk allows."""
@@ -162,10 +170,15 @@ def default_cache() -> ObjectCache:
     return ObjectCache()
 
 
+def object_key(ir_text: str, target: Target, level: int = 2, passes: str | None = None) -> str:
+    """The key under which `cached_object` keeps its result."""
+    return key_of(ir_text, str(level), passes or "", target=target)
+
+
 def cached_object(ir_text: str, target: Target, level: int = 2, passes: str | None = None, cache: ObjectCache | None = None) -> bytes:
     """`compile_object`, unless the cache has its result already. Raises BackendError."""
     cache = cache or default_cache()
-    key = key_of(ir_text, str(level), passes or "", target=target)
+    key = object_key(ir_text, target, level, passes)
     data = cache.get(key)
     if data is None:
         data = compile_object(ir_text, target, level, passes)
@@ -173,8 +186,13 @@ def cached_object(ir_text: str, target: Target, level: int = 2, passes: str | No
     return data
 
 
+def is_key(key: object) -> bool:
+    """Whether entries can go by this name."""
+    return isinstance(key, str) and _KEY.fullmatch(key) is not None
+
+
 def _check_key(key: str) -> None:
-    if not _KEY.fullmatch(key):
+    if not is_key(key):
         raise ValueError(f"not a cache key: {key!r}")
 
 

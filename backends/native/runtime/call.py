@@ -16,13 +16,13 @@ import numpy as np
 
 from graphdl.backends.native.llvm import Module
 from graphdl.backends.native.runtime import layout
-from graphdl.backends.native.runtime.cache import cached_object
+from graphdl.backends.native.runtime.cache import cached_object, object_key
 from graphdl.backends.native.runtime.checked import CheckedCall, exchange_in_python
 from graphdl.backends.native.runtime.jit import load_object
 from graphdl.backends.native.runtime.layout import Field
 from graphdl.backends.native.runtime.signature import Array, ArraySpec, Derived, Signature
 from graphdl.backends.native.runtime.stub import emit_stub
-from graphdl.backends.native.target import host
+from graphdl.backends.native.target import baseline
 from graphdl.errors import BackendError
 
 _METH_FASTCALL_KEYWORDS = 0x0080 | 0x0002
@@ -75,9 +75,7 @@ class _Native:
     """The stub, loaded for the life of the process."""
 
     def __init__(self) -> None:
-        module = Module(target_triple=host().triple)
-        emit_stub(module)
-        loaded = load_object(cached_object(str(module), host()), _imports()).pin()
+        loaded = load_object(cached_object(_text(), baseline()), _imports()).pin()
         self.exchange = _EXCHANGE(loaded.address("gd_exchange"))
         self._definition = _MethodDefinition(b"program", loaded.address("gd_call"), _METH_FASTCALL_KEYWORDS, b"A compiled graphdl program.")
         self._new_function = ctypes.pythonapi["PyCFunction_NewEx"]
@@ -92,6 +90,18 @@ class _Native:
 @functools.cache
 def _native() -> _Native | None:
     return _Native() if _layouts_are_as_expected() else None
+
+
+def parts() -> dict[str, bytes]:
+    """The stub's object by its key in the cache."""
+    return {object_key(_text(), baseline()): cached_object(_text(), baseline())} if _layouts_are_as_expected() else {}
+
+
+@functools.cache
+def _text() -> str:
+    module = Module(target_triple=baseline().triple)
+    emit_stub(module)
+    return str(module)
 
 
 def _layouts_are_as_expected() -> bool:

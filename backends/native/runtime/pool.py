@@ -19,10 +19,10 @@ import ctypes
 import functools
 
 from graphdl.backends.native.llvm import I1, I32, I64, PTR, Function, Module, Value
-from graphdl.backends.native.runtime.cache import cached_object
+from graphdl.backends.native.runtime.cache import cached_object, object_key
 from graphdl.backends.native.runtime.futex import LINUX, SystemCalls, emit_futex, system_call
 from graphdl.backends.native.runtime.jit import load_object
-from graphdl.backends.native.target import host
+from graphdl.backends.native.target import baseline
 
 MAX_THREADS = 256
 STACK_BYTES = 2 << 20
@@ -63,10 +63,20 @@ def has_threads(triple: str) -> bool:
 @functools.cache
 def pool_address() -> int:
     """The address of this process's `gd_pool_run`, loaded on first use and never freed. Raises BackendError."""
+    return load_object(cached_object(_text(), baseline())).pin().address("gd_pool_run")
+
+
+def parts() -> dict[str, bytes]:
+    """The object that `pool_address` loads, by its key in the cache."""
+    return {object_key(_text(), baseline()): cached_object(_text(), baseline())}
+
+
+@functools.cache
+def _text() -> str:
     atfork = "pthread_atfork" if hasattr(ctypes.CDLL(None), "pthread_atfork") else "__register_atfork"
-    module = Module(target_triple=host().triple)
+    module = Module(target_triple=baseline().triple)
     emit_pool(module, atfork=atfork)
-    return load_object(cached_object(str(module), host())).pin().address("gd_pool_run")
+    return str(module)
 
 
 def _emit_state(module: Module, atfork: str) -> None:

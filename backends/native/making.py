@@ -1,0 +1,121 @@
+"""From a compilation to code for some target: what of it is emitted, and the bundle of objects that comes of that."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from graphdl.pipeline import Compilation
+from graphdl.signature import Signature
+from graphdl.sizes import Dim, SymbolAtom, as_size
+from graphdl.types import numpy_dtype
+
+from .bundle import Bundle
+from .runtime.cache import default_cache, key_of, sources_digest
+from .runtime.signature import ArraySpec, Size
+from .target import Target
+
+if TYPE_CHECKING:
+    from graphdl.kernel.expression import Buffer
+    from graphdl.kernel.program import Program
+
+    from .codegen.program import Emitted
+
+
+class Making:
+    """A compilation on its way to code for `target`. Code generation is imported only when something must be emitted."""
+
+    check: ClassVar[str] = ""  # what a subclass watches for; part of the key under which code is found
+
+    def __init__(self, compilation: Compilation, target: Target) -> None:
+        self.compilation = compilation
+        self.target = target
+        self.inputs, self.size_names, self.equalities = input_specs(compilation.signature)
+
+    @cached_property
+    def program(self) -> Program:
+        """The program in the kernel language."""
+        from graphdl.lowering import lower_graph
+
+        return lower_graph(self.compilation.compiled)
+
+    def emit(self) -> Emitted:
+        """The program's functions and its entry."""
+        from .codegen.program import emit_program
+
+        return emit_program(self.program, self.target, self.size_names)
+
+    @cached_property
+    def emitted(self) -> Emitted:
+        """The module and its launches."""
+        from .codegen.shapes import write_shapes
+
+        emitted = self.emit()
+        self._derived: list[Dim] = []
+        self._outputs = [[b.name, b.type.dtype, [self._size(size) for size in b.type.shape]] for b in self.program.outputs]
+        write_shapes(emitted, self.size_names, self._derived, self.equalities)
+        return emitted
+
+    def bundle(self, threads: int) -> Bundle:
+        """The code, found in the cache under the declared graph, else made on so many threads. Raises BackendError."""
+        key = key_of("program", self.check, self.compilation.fingerprint, sources_digest(), target=self.target)
+        found = Bundle.found(default_cache().get(key))
+        if found is None:
+            found = self._make(threads)
+            default_cache().put(key, found.to_bytes())
+        return found
+
+    def _make(self, threads: int) -> Bundle:
+        from .units import compile_units
+
+        emitted = self.emitted
+        objects = compile_units(emitted.module, self.target, default_cache(), threads)
+        constants: list[bytes] = []
+        facts = {
+            "objects": len(objects),
+            "static": [self._static(buffer, constants) for buffer in emitted.static],
+            "outputs": self._outputs,
+            "derived": len(self._derived),
+            "sites": emitted.sites,
+        }
+        return Bundle(facts, (*objects, *constants))
+
+    def _size(self, size: Dim) -> int | str | list[int]:
+        """An output's size for JSON: a number, the name of an input's size, or the slot of a derived one in a list."""
+        if isinstance(size, int) or str(size) in self.size_names:
+            return size if isinstance(size, int) else str(size)
+        if size not in self._derived:
+            self._derived.append(size)
+        return [self._derived.index(size)]
+
+    def _static(self, buffer: Buffer, constants: list[bytes]) -> list[Any]:
+        """Where the memory of a parameter or constant is found again: by its place in the declaration's state, or as bytes."""
+        for position, tensor in enumerate(self.compilation.declared.parameters):
+            if tensor is buffer.source:
+                return ["parameter", position]
+        constants.append(np.ascontiguousarray(buffer.source.value).tobytes())
+        return ["constant", len(constants) - 1, buffer.type.dtype, list(buffer.type.shape)]
+
+
+def input_specs(signature: Signature) -> tuple[tuple[ArraySpec, ...], list[str], list[tuple[Dim, Dim, str]]]:
+    """The inputs, the names of the sizes a call gives, and the equalities that a call must keep.
+
+    An axis whose size is an expression gets a name of its own, and an equality.
+    """
+    equalities = list(signature.equalities)
+    specs = []
+    names: dict[str, None] = {}
+    for name, type in zip(signature.names, signature.types, strict=True):
+        shape: list[Size] = []
+        for axis, size in enumerate(type.shape):
+            own = size if isinstance(size, int) else str(size) if str(size) in signature.symbols else f"{name}.{axis}"
+            shape.append(own)
+            if isinstance(own, int):
+                continue
+            if own not in signature.symbols:
+                equalities.append((as_size(SymbolAtom(own)), size, f"axis {axis} of input {name!r}"))
+            names[own] = None
+        specs.append(ArraySpec(name, numpy_dtype(type.dtype), tuple(shape)))
+    return tuple(specs), list(names), equalities
