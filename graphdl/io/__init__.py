@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from .exporter import export
-from .safetensors import load, read, save, write
+from .layout import Layout, Row
+from .loading import load
+from .safetensors import read, save, write
+from .shards import read_arrays
 
-__all__ = ["export", "load", "read", "save", "write"]
+__all__ = ["Layout", "Row", "export", "load", "read", "read_arrays", "save", "write"]
