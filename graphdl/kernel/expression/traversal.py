@@ -61,8 +61,30 @@ def loaded_index(value: Expr, size: Dim) -> Dim:
 
 def walk(*roots: Expr) -> Iterator[Expr]:
     """Every expression once, operands before users; expressions inside loaded indices included."""
+    if len(roots) == 1:
+        yield from _below(roots[0])
+        yield roots[0]
+        return
     seen: set[int] = set()
-    stack: list[tuple[Expr, bool]] = [(root, False) for root in reversed(roots)]
+    for root in roots:
+        for x in (*_below(root), root):
+            if x.number not in seen:
+                seen.add(x.number)
+                yield x
+
+
+def _below(root: Expr) -> tuple[Expr, ...]:
+    """All that `root` is made of, without itself. It never changes, and many ask for it again."""
+    try:
+        return root.below
+    except AttributeError:
+        root.below = tuple(_search(root))[:-1]
+        return root.below
+
+
+def _search(root: Expr) -> Iterator[Expr]:
+    seen: set[int] = set()
+    stack: list[tuple[Expr, bool]] = [(root, False)]
     while stack:
         x, done = stack.pop()
         if done:

@@ -175,6 +175,7 @@ def _dynamic_quantize_lstm(call: Call, x: Tensor, w: Tensor, r: Tensor, *rest: T
 
 def _quantised_product(call: Call, w: Tensor, scale: Tensor, zero: Tensor | None, direction: int) -> Product:
     """Products of floats, quantised when they come, with the weights of a direction."""
+
     def times(x: Tensor) -> Tensor:
         small, step, point = dynamically_quantised(call, x)
         return _product(_less(small, point), w[direction], None if zero is None else zero[direction]).astype(x.dtype) * (step * scale[direction])
