@@ -43,6 +43,11 @@ class Case:
     limit: Limit | None = None
     tolerance: float = 1e-4
 
+    @property
+    def is_step(self) -> bool:
+        """Whether it is a whole training step."""
+        return self.name.endswith("_step")
+
     def sized(self, changes: Sizes) -> Sizes:
         """The default sizes with `changes`, as far as this case knows them."""
         return {name: changes.get(name, size) for name, size in self.sizes.items()}
@@ -72,9 +77,9 @@ class Peers:
 
 
 def all_cases() -> dict[str, Case]:
-    """Every case, found by the modules in `cases`."""
+    """Every case, found by the modules in `cases`: each has one, `CASE`, or several, `CASES`."""
     modules: list[ModuleType] = [importlib.import_module(f"{cases.__name__}.{found.name}") for found in pkgutil.iter_modules(cases.__path__)]
-    listed: list[Case] = [module.CASE for module in modules]
+    listed: list[Case] = [case for module in modules for case in (module.CASES if hasattr(module, "CASES") else [module.CASE])]
     return {case.name: case for case in sorted(listed, key=lambda case: case.name)}
 
 

@@ -10,26 +10,25 @@ from __future__ import annotations
 
 import argparse
 import gc
+from collections.abc import Callable
 from typing import Any
 
-from .case import Case, Sizes, all_cases
+from .case import Run, all_cases
 
 
-def planned(case: Case, sizes: Sizes) -> tuple[int, int]:
+def planned(run: Any) -> tuple[int, int]:
     """Bytes that graphdl's step holds, and of these the arena's."""
     import graphdl as gd
 
-    run: Any = case.build["graphdl"](sizes)
     cost = gd.cost(run.func).at(N=len(run.args[0]), batch=len(run.args[0]))
     return cost["peak_memory"], cost["arena"]
 
 
-def allocated(case: Case, sizes: Sizes) -> int:
+def allocated(run: Run) -> int:
     """Bytes that PyTorch's step holds at most, from its second step on, when the optimiser has its state."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    run = case.build["torch"](sizes)
     run()
     gc.collect()
     held = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in gc.get_objects() if torch.is_tensor(tensor)}
@@ -45,6 +44,9 @@ def allocated(case: Case, sizes: Sizes) -> int:
     return int(sum(held.values()) + most)
 
 
+HELD: dict[str, Callable[[Run], int]] = {"graphdl": lambda run: planned(run)[0], "torch": allocated, "torch.compile": allocated}
+
+
 def main() -> None:
     """A line for each training step."""
     steps = [name for name in sorted(all_cases()) if name.endswith("_step")]
@@ -56,8 +58,8 @@ def main() -> None:
     print(f"{'step':14}{'graphdl MB':>12}{'its arena':>12}{'torch MB':>12}{'ratio':>8}   sizes")
     for case in (all_cases()[name] for name in asked.case or steps):
         for sizes in case.all_sizes(changes):
-            whole, arena = planned(case, sizes)
-            other = allocated(case, sizes)
+            whole, arena = planned(case.build["graphdl"](sizes))
+            other = allocated(case.build["torch"](sizes))
             told = " ".join(f"{name}={size}" for name, size in sizes.items())
             print(f"{case.name:14}{whole / 1e6:12.2f}{arena / 1e6:12.2f}{other / 1e6:12.2f}{whole / other:8.2f}   {told}", flush=True)
 

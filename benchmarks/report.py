@@ -12,7 +12,7 @@ from .case import FRAMEWORKS
 from .suite import Comparison, Measured
 
 Limits = dict[tuple[str, int], float]  # ("fma" or "copy", threads): operations or bytes per second
-COLUMNS = ("case", "sizes", "threads", "framework", "median", "spread", "times graphdl's", "of the limit", "cold", "cached", "memory")
+COLUMNS = ("case", "sizes", "threads", "framework", "median", "spread", "times graphdl's", "of the limit", "cold", "cached", "memory", "step holds", "off by")
 
 
 def machine() -> str:
@@ -49,8 +49,11 @@ def _row(c: Comparison, one: Measured, limits: Limits) -> list[str]:
     if c.case.limit:
         kind, amount = c.case.limit
         share = f"{100 * amount(c.sizes) / one.median / limits[kind, c.threads]:.0f}% {kind}"
+    held = f"{one.held / 2**20:.3g} MiB" if one.held else ""
+    apart = f"{one.difference:.0e}" if one.framework != "graphdl" else ""
     return [
-        *head, duration(one.median), f"{100 * one.spread:.0f}%", ratio, share, duration(one.cold), duration(one.cached), f"{one.memory / 2**20:.0f} MiB",
+        *head, duration(one.median), f"{100 * one.spread:.0f}%", ratio, share, duration(one.cold), duration(one.cached),
+        f"{one.memory / 2**20:.0f} MiB", held, apart,
     ]  # fmt: skip
 
 

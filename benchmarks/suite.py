@@ -16,12 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from .case import FRAMEWORKS, Case, Sizes
+from .case import FRAMEWORKS, Array, Case, Sizes
 
 
 @dataclass
 class Measured:
-    """One framework on one case. Seconds; `rounds` has the median of each round. `failure` says why there is nothing else."""
+    """One framework on one case. Seconds; `rounds` has the median of each round. `failure` says why there is nothing else.
+
+    `memory` is what the process held at most, `held` what a training step does (see `memory.py`), 0 where nobody counts it, in bytes.
+    `difference` is that of its first result from graphdl's, at most, relative to the largest element.
+    """
 
     framework: str
     rounds: list[float] = field(default_factory=list)
@@ -30,6 +34,8 @@ class Measured:
     cold: float = 0.0
     cached: float = 0.0
     memory: int = 0
+    held: int = 0
+    difference: float = 0.0
     failure: str = ""
 
     @property
@@ -78,6 +84,8 @@ def compare(case: Case, sizes: Sizes, threads: int, frameworks: Sequence[str], r
             for _ in range(rounds):
                 for worker in workers:
                     worker.measure(seconds)
+            for worker in workers if case.is_step else []:
+                worker.count_held()
         finally:
             for worker in workers:
                 worker.stop()
@@ -120,12 +128,20 @@ class _Worker:
         self.measured.failure = lines[-1] if lines else "ended without a word"
         return {}
 
-    def measure(self, seconds: float) -> None:
+    def _ask(self, question: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer to a question; empty where the process has failed."""
         if self.measured.failure:
-            return
+            return {}
         assert self.process.stdin
-        print(json.dumps({"seconds": seconds}), file=self.process.stdin, flush=True)
-        answer = self._answer()
+        print(json.dumps(question), file=self.process.stdin, flush=True)
+        return self._answer()
+
+    def count_held(self) -> None:
+        """Have the framework count what a step holds."""
+        self.measured.held = self._ask({"held": self.measured.framework}).get("held", 0)
+
+    def measure(self, seconds: float) -> None:
+        answer = self._ask({"seconds": seconds})
         if answer:
             self.measured.samples += answer["samples"]
             self.measured.rounds.append(statistics.median(answer["samples"]))
@@ -155,9 +171,14 @@ def _check(case: Case, workers: Sequence[_Worker]) -> None:
     for worker in workers:
         if worker is own or worker.measured.failure:
             continue
-        found = np.load(worker.results)
-        for name in expected.files:
-            a, b = expected[name], found[name]
-            scale = float(np.max(np.abs(a), initial=1e-30))
-            if a.shape != b.shape or float(np.max(np.abs(a - b), initial=0.0)) > case.tolerance * scale:
-                worker.measured.failure = "another result"
+        worker.measured.difference = difference = _difference(expected, np.load(worker.results))
+        if not difference <= case.tolerance:
+            worker.measured.failure = f"another result: off by {difference:.1e}"
+
+
+def _difference(expected: Mapping[str, Array], found: Mapping[str, Array]) -> float:
+    """How far results are apart at most, relative to the largest element of each; infinite where shapes differ."""
+    if len(expected) != len(found) or any(expected[name].shape != found[name].shape for name in expected):
+        return float("inf")
+    scales = {name: float(np.max(np.abs(array), initial=1e-30)) for name, array in expected.items()}
+    return max(float(np.max(np.abs(array - found[name]), initial=0.0)) / scales[name] for name, array in expected.items())

@@ -1,6 +1,7 @@
 """One framework on one case, in a process of its own that runs when it is told to.
 
-It reads lines of JSON from standard input and answers each with one: `{"seconds": s}` measures for so long.
+It reads lines of JSON from standard input and answers each with one: `{"seconds": s}` measures for so long, `{"held": framework}` counts the
+memory of a training step.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .case import FRAMEWORKS, Run, all_cases
+from .memory import HELD
 from .threads import limit_threads
 
 SAMPLE = 200e-6  # seconds at least that one sample lasts, so that the clock does not matter
@@ -39,7 +41,11 @@ def main() -> None:
     np.savez(results, *map(np.asarray, first))
     answer({"import": imported - began, "ready": ready - imported})
     for line in sys.stdin:
-        answer({"samples": measure(run, json.loads(line)["seconds"]), "memory": peak_memory()})
+        asked = json.loads(line)
+        if "held" in asked:
+            answer({"held": HELD[asked["held"]](run) if asked["held"] in HELD else 0})
+        else:
+            answer({"samples": measure(run, asked["seconds"]), "memory": peak_memory()})
 
 
 def peak_memory() -> int:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .collection import paused_collection
 from .constraints import collect, unify
 from .declaration import Declaration
 from .errors import CompileError, FormatError, GraphdlError
@@ -112,7 +113,8 @@ def compile(
     Raises CompileError for unknown options, unfit updates, and placeholders that are not listed.
     """
     options = Options(backend, threads, check, isinstance(outputs, Tensor))
-    return assemble(prepare(outputs, inputs, updates=updates, mode=mode, passes=passes), options)
+    with paused_collection():
+        return assemble(prepare(outputs, inputs, updates=updates, mode=mode, passes=passes), options)
 
 
 def assemble(compilation: Compilation, options: Options, code: Sequence[bytes] = ()) -> Executable:

@@ -15,7 +15,7 @@ from .ir.node import FUNCTIONS, REGISTRY
 from .ir.recurrence import Recurrence
 from .kernel.expression import Expr, Index
 from .sizes import Dim, Size, bind
-from .types import TensorType
+from .types import TensorType, numpy_dtype
 
 if TYPE_CHECKING:
     from .lowering import Lowering
@@ -62,6 +62,7 @@ class Op:
     regions: ClassVar[tuple[str, ...]] = ()  # the fields that are graphs of their own, which passes rewrite like any other
     is_view: ClassVar[bool] = False  # the result is the operand's memory, row by row, under another shape
     has_text: ClassVar[bool] = True  # the printed attributes say all of it; if not, programs are stored with its canonical form
+    converts: ClassVar[bool] = False  # it only converts elements to another dtype
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -157,6 +158,11 @@ def _bind(value: Any, sizes: Mapping[str, int]) -> Any:
         bound = tuple(_bind(part, sizes) for part in value)
         return value if all(a is b for a, b in zip(bound, value, strict=True)) else bound
     return value
+
+
+def widens(node: Node) -> bool:
+    """Whether a node converts to a wider dtype: what it reads is smaller than what it makes, so that it is best done where it is read."""
+    return node.op.converts and numpy_dtype(node.operands[0].dtype).itemsize < numpy_dtype(node.output.dtype).itemsize
 
 
 def normalize_axis(axis: int, rank: int) -> int:

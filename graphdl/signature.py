@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import CallError, CompileError, ShapeError
 from .ir import Graph, Tensor
-from .sizes import Dim, SymbolAtom, evaluate, symbols_of, terms_of
+from .sizes import Dim, Size, SymbolAtom, evaluate, symbols_of, terms_of
 from .types import TensorType, numpy_dtype
 
 Array = np.ndarray[Any, Any]
@@ -43,13 +43,12 @@ class Signature:
 
     def _check_symbols(self, graph: Graph) -> None:
         """Every size that the program uses must follow from its inputs' shapes."""
-        for node in (node for part in graph.nested() for node in part.nodes):
-            for tensor in node.outputs:
-                for size in tensor.shape:
-                    unknown = symbols_of(size) - set(self.symbols)
-                    if unknown:
-                        name = min(unknown)
-                        raise CompileError(f"size {name} of {tensor!r} ({node.provenance.source}) is no plain axis of any input: a call could not know it")
+        tensors = (tensor for part in graph.nested() for node in part.nodes for tensor in node.outputs)
+        first = {size: tensor for tensor in reversed(list(tensors)) for size in tensor.shape if isinstance(size, Size)}
+        for size, tensor in reversed(first.items()):
+            if unknown := symbols_of(size) - set(self.symbols):
+                source = tensor.node.provenance.source
+                raise CompileError(f"size {min(unknown)} of {tensor!r} ({source}) is no plain axis of any input: a call could not know it")
 
     def gather(self, arguments: Sequence[Any], named: Mapping[str, Any]) -> list[Array]:
         """One fitting C-contiguous array per input, from positional and named arguments.

@@ -16,6 +16,7 @@ from typing import ClassVar
 from graphdl.ir import Graph, Node, Tensor, derived, make_node
 from graphdl.kernel.expression import Axis, Index, axes_of
 from graphdl.kernel.reading import Reading, reading_of
+from graphdl.op import widens
 from graphdl.ops.fusion import Fusion
 from graphdl.ops.source import Placeholder
 from graphdl.pipeline import Pass
@@ -195,8 +196,8 @@ class Partition:
             return self._reduction_fits(node, reading, group, accesses)
         if reading.is_free:
             return not group.has_contraction or not any(_is_divided(read) for read in _moved_reads(reading, accesses))
-        if group.has_contraction and any(not _within(index, group) for index in accesses):
-            return False  # the sides of a product are read where they lie
+        if group.has_contraction and not widens(node) and any(not _within(index, group) for index in accesses):
+            return False  # the sides of a product are read where they lie, and widened on the way
         heavy = reading.flops >= HEAVY
         return not heavy or (len(accesses) <= 2 and all(_covers(index, group) for index in accesses))
 

@@ -1,7 +1,8 @@
-"""Rows kept between the loops over them, and results streamed past the caches: the same values as without."""
+"""Schedules of loop nests: rows kept between the loops over them, results streamed past the caches, the axis of sums, code that is shared."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -88,3 +89,34 @@ def test_reductions_stand_before_the_choices_between_them() -> None:
             array = np.random.default_rng(rows).standard_normal((rows, 300), np.float32)
             for found, expected in zip(gd.compile(outputs, [x])(array), gd.compile(outputs, [x], backend="numpy")(array), strict=True):
                 assert_close(found, expected, (1e-5, 1e-5))
+
+
+def test_joined_arrays_are_loaded_from_the_place_chosen() -> None:
+    parts = [gd.placeholder(name, (size, 40)) for name, size in (("a", 3), ("b", "N"), ("c", 2))]
+    program = gd.compile(gd.concatenate(parts, 0) * 2, parts)
+    given = [np.random.default_rng(k).normal(size=(size, 40)).astype("f") for k, size in enumerate((3, 4, 2))]
+    np.testing.assert_array_equal(program(*given), 2 * np.concatenate(given))
+    text = program.llvm_ir()
+    assert re.search(r"select i1 %\w+, ptr", text)
+    assert "masked.gather" not in text
+
+
+def test_sums_run_along_the_axis_on_which_less_is_gathered() -> None:
+    """One output of a convolution: the weights are contiguous along the sum, the image along its columns."""
+    image, weight = gd.placeholder("image", ("N", 3, 40, 50)), gd.parameter(np.random.default_rng(0).normal(size=(1, 3, 5, 5)).astype("f"))
+    program = gd.compile(gd.nn.functional.conv2d(image, weight), [image], mode="inference")
+    assert "masked.gather" not in program.llvm_ir()
+
+
+def test_kernels_of_all_stages_of_a_pyramid_are_one() -> None:
+    def functions(stages: int) -> int:
+        x = gd.placeholder("x", (1, 8, "H", "W"))
+        y = x
+        for _ in range(stages):
+            y = gd.nn.functional.max_pool2d(gd.relu(y) + 1, 3, 2, 1)
+        program = gd.compile(y, [x], mode="inference")
+        given = np.random.default_rng(1).normal(size=(1, 8, 61, 90)).astype("f")
+        np.testing.assert_allclose(program(given), gd.compile(y, [x], mode="inference", backend="numpy")(given), rtol=1e-6)
+        return len(re.findall(r"^define ", program.llvm_ir(), re.MULTILINE))
+
+    assert functions(5) == functions(3)

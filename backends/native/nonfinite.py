@@ -49,7 +49,16 @@ class CheckedProgram(NativeProgram):
     making = Watched
 
     def bind(self, checked: Callable[..., Any]) -> Callable[..., Any]:
-        return checked
+        """The native call. A call that found a bad value has written no parameter: it is made again where its arrays are known."""
+        native = super().bind(checked)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            try:
+                return native(*arguments, **named)
+            except _BadStep:
+                return checked(*arguments, **named)
+
+        return call
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """The visible results. Raises NonFiniteError that names the first bad node; parameters are as before then."""

@@ -15,6 +15,7 @@ from .runtime.jit import compile_object
 from .target import Target
 
 LONG_ENTRY = 20_000  # characters, some 20 launches
+_STRAIGHT = re.compile(r"^define \S+ @(entry|arena_bytes|shapes)\(", re.MULTILINE)
 _NAME = re.compile(r"@([A-Za-z_$.][\w$.]*)")
 
 
@@ -39,8 +40,8 @@ def _declaration(text: str) -> str:
 
 
 def _level(text: str) -> int:
-    """A long entry runs each of its instructions once per call: the least effort of code generation takes a third of the time."""
-    return 0 if "define i64 @entry(" in text and len(text) > LONG_ENTRY else 2
+    """Long code without loops runs each of its instructions once per call: the least effort of code generation takes a fifth of the time."""
+    return 0 if _STRAIGHT.search(text) and len(text) > LONG_ENTRY else 2
 
 
 def compile_units(module: Module, target: Target, cache: ObjectCache, threads: int) -> list[bytes]:

@@ -106,7 +106,8 @@ def _flops(s: Sizes) -> float:
     return tokens * (s["layers"] * (6.0 * 12 * d * d + 6.0 * s["length"] * d) + 6.0 * s["vocabulary"] * d)
 
 
-CASE = Network(_shapes, _data, _graphdl, _torch, _jax).case(
+NETWORK = Network(_shapes, _data, _graphdl, _torch, _jax)
+CASE = NETWORK.case(
     "gpt_step",
     "training step of a GPT with Adam",
     {"batch": 8, "length": 128, "features": 256, "heads": 4, "layers": 4, "vocabulary": 256},

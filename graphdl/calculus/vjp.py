@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import overload
 
+from ..collection import paused_collection
 from ..errors import GradientError
 from ..ir import Node, Tensor, as_tensor, derived
 from ..ir.graph import topological_order
@@ -39,7 +40,8 @@ def vjp(outputs: Tensor | Iterable[Tensor], wrt: Tensor | Iterable[Tensor], cota
     """
     ends, targets, seeds = _listed(outputs), _listed(wrt), _listed(cotangents)
     _check(ends, targets, seeds)
-    found = cotangents_of(ends, targets, seeds)
+    with paused_collection():
+        found = cotangents_of(ends, targets, seeds)
     return [found[target] if target in found else full(target.shape, 0, target.dtype) for target in targets]
 
 

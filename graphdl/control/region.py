@@ -18,7 +18,7 @@ from ..evaluation import evaluate_nodes
 from ..ir import Graph, Node, Tensor, copying, make_node
 from ..ir.graph import topological_order
 from ..kernel.reading import reading_of
-from ..op import Array, Op
+from ..op import Array, Op, widens
 from ..ops.shape import Linear
 from ..ops.source import Placeholder
 from ..types import TensorType
@@ -132,7 +132,7 @@ def close(
     """Bodies for each group of `ends`. All take first the placeholders `own`, under new labels, then what they capture.
 
     `bound` gives outer tensors that stand for placeholders of another body, whose trace was `before`. What does not change with
-    `own` is computed outside, unless it only moves elements, which a body reads through, or was declared `since` that number.
+    `own` is computed outside, unless it only moves or widens elements, which a body reads through, or was declared `since` that number.
     """
     return _Closing(own, bound or {}, before, since).close(ends)
 
@@ -191,8 +191,10 @@ class _Closing:
 
 
 def is_free(node: Node) -> bool:
-    """Whether a node only moves elements of one tensor, or fills or counts, so that it costs nothing where it is read."""
+    """Whether a node only moves or widens elements of one tensor, or fills or counts, so that it costs nothing where it is read."""
     op = node.op
+    if widens(node):
+        return True
     return op.pattern == "injective" and (not node.operands or isinstance(op, Linear)) and not op.is_input and not hasattr(op, "state")
 
 

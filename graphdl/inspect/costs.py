@@ -13,6 +13,7 @@ from ..backends.native.codegen.program import Emitted, emit_program
 from ..backends.native.kernels import Kernels, describe
 from ..backends.native.making import input_specs
 from ..backends.native.target import host
+from ..collection import paused_collection
 from ..compiler import Executable, prepare
 from ..errors import GraphdlError
 from ..ir import Graph, Node, Tensor
@@ -159,9 +160,10 @@ def cost(of: Tensor | Iterable[Tensor] | Graph | Executable, *, updates: Mapping
 
     Raises CompileError where the tensors cannot be compiled.
     """
-    compilation = compilation_of(of, updates, mode)
-    program = lower_graph(compilation.compiled)
-    emitted = emit_program(program, host(), input_specs(compilation.signature)[1], _Unwritten)
+    with paused_collection():
+        compilation = compilation_of(of, updates, mode)
+        program = lower_graph(compilation.compiled)
+        emitted = emit_program(program, host(), input_specs(compilation.signature)[1], _Unwritten)
     return Cost(describe(emitted.launches), compilation, program, emitted)
 
 

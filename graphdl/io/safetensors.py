@@ -1,11 +1,11 @@
 """Arrays by name in a safetensors file: a JSON header and raw little-endian data, nothing that could run.
 
-Format: https://github.com/huggingface/safetensors. The library checks the header, its bounds and overlaps.
+Format: https://github.com/huggingface/safetensors. Files are mapped into memory and checked by `header`.
 """
 
 from __future__ import annotations
 
-import json
+import mmap
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,14 +16,9 @@ import numpy as np
 from ..errors import FormatError, TypeRuleError
 from ..ir import Tensor
 from ..types import dtype_name, numpy_dtype
+from .header import Entry, parse_header
 
 Array = np.ndarray[Any, Any]
-
-# The format's names of dtypes.
-_DTYPES = {
-    "BOOL": "bool", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64", "U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64",
-    "F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64",
-}  # fmt: skip
 
 
 class Stateful(Protocol):
@@ -47,19 +42,6 @@ def save(source: Stateful | Mapping[str, Any], path: str | os.PathLike[str]) -> 
     write(source if isinstance(source, Mapping) else source.state_dict(), path)
 
 
-def load(target: Stateful, path: str | os.PathLike[str], strict: bool = True) -> None:
-    """Read a safetensors file into a module (or an optimiser) by name.
-
-    Raises FormatError for a damaged file, StateError that lists every entry that does not fit; nothing is changed then.
-    With `strict=False`, missing and unexpected entries of a module are let pass.
-    """
-    arrays, _ = read(path)
-    if strict:
-        target.load_state_dict(arrays)
-    else:
-        target.load_state_dict(arrays, strict=False)  # type: ignore[call-arg]
-
-
 def write(arrays: Mapping[str, Any], path: str | os.PathLike[str], metadata: Mapping[str, str] | None = None) -> None:
     """Write arrays (or parameters) and text by name into a safetensors file, whole or not at all."""
     from safetensors.numpy import save as serialise
@@ -69,17 +51,22 @@ def write(arrays: Mapping[str, Any], path: str | os.PathLike[str], metadata: Map
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, Array], dict[str, str]]:
-    """The arrays and the text of a safetensors file. Raises FormatError for a damaged or foreign file."""
-    from safetensors import SafetensorError, deserialize
+    """The arrays and the text of a safetensors file. Raises FormatError for a damaged or foreign file.
 
-    data = Path(path).read_bytes()
-    try:
-        entries = deserialize(data)  # type: ignore[no-untyped-call]
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    except (SafetensorError, ValueError) as error:
-        raise FormatError(f"{os.fspath(path)} is no intact safetensors file: {error}") from None
-    arrays = {name: _array(os.fspath(path), name, entry) for name, entry in entries}
-    return arrays, dict(header.get("__metadata__") or {})
+    Arrays are views of the file mapped into memory, read from the disk when they are first used; what is written into them stays
+    in this process. Those that the file does not align are copied. Keep the file as it is while they are in use, or replace it
+    as a whole, as `write` does.
+    """
+    data = _mapped(path)
+    entries, text = parse_header(data, os.fspath(path))
+    return {name: _array(data, entry) for name, entry in entries.items()}, text
+
+
+def _mapped(path: str | os.PathLike[str]) -> mmap.mmap:
+    with Path(path).open("rb") as file:
+        if not os.fstat(file.fileno()).st_size:
+            raise FormatError(f"{os.fspath(path)} is no intact safetensors file: it is empty")
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
 
 def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
@@ -96,11 +83,12 @@ def replace_file(path: str | os.PathLike[str], data: bytes) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _array(path: str, name: str, entry: Mapping[str, Any]) -> Array:
-    if entry["dtype"] not in _DTYPES:
-        raise FormatError(f"{path}: {name} has dtype {entry['dtype']}, which graphdl does not hold")
-    flat = np.frombuffer(entry["data"], numpy_dtype(_DTYPES[entry["dtype"]]).newbyteorder("<"))
-    return flat.reshape(entry["shape"]).astype(numpy_dtype(_DTYPES[entry["dtype"]]))
+def _array(data: mmap.mmap, entry: Entry) -> Array:
+    dtype, count = numpy_dtype(entry.dtype), int(np.prod(entry.shape, dtype=object))
+    if not count:
+        return np.empty(entry.shape, dtype)
+    flat = np.frombuffer(data, dtype.newbyteorder("<"), count, entry.begin)
+    return np.require(flat.astype(dtype, copy=False), requirements="A").reshape(entry.shape)
 
 
 def _storable(name: str, value: Any) -> Array:

@@ -59,8 +59,9 @@ class Graph:
                 found[operand.node][node] = None
         return {node: tuple(readers) for node, readers in found.items()}
 
-    @property
+    @cached_property
     def parameters(self) -> tuple[Tensor, ...]:
+        """The tensors that hold state, in the order of the nodes."""
         return tuple(node.output for node in self.nodes if node.op.is_parameter)
 
     @property

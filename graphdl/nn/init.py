@@ -6,28 +6,41 @@ The functions write into a parameter's array and return the parameter, as those 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from ..errors import ShapeError
 from ..ir import Tensor
-from ..ops.source import parameter
+from ..ops.source import parameter_over
 from ..random import initial_values
 from ..types import dtype_name, numpy_dtype
 
 Array = np.ndarray[Any, Any]
+_hollow: ContextVar[bool] = ContextVar("parameters without memory", default=False)
+
+
+@contextmanager
+def hollow() -> Iterator[None]:
+    """Make parameters without memory, as all their values come from a file: they read as zeros, and no numbers are drawn for them."""
+    token = _hollow.set(True)
+    try:
+        yield
+    finally:
+        _hollow.reset(token)
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Numbers spread evenly over [a, b)."""
-    return _fill(tensor, a + (b - a) * initial_values().random(tensor.value.shape))
+    return tensor if _hollow.get() else _fill(tensor, a + (b - a) * initial_values().random(tensor.value.shape))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Numbers of the normal distribution."""
-    return _fill(tensor, mean + std * initial_values().standard_normal(tensor.value.shape))
+    return tensor if _hollow.get() else _fill(tensor, mean + std * initial_values().standard_normal(tensor.value.shape))
 
 
 def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> Tensor:
@@ -40,7 +53,7 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """One number everywhere."""
-    return _fill(tensor, np.full(tensor.value.shape, val))
+    return tensor if _hollow.get() else _fill(tensor, np.asarray(val))
 
 
 def zeros_(tensor: Tensor) -> Tensor:
@@ -109,7 +122,8 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
 
 def blank(name: str, shape: Sequence[int], dtype: Any = "float32") -> Tensor:
     """A parameter of zeros, yet to be initialised."""
-    return parameter(np.zeros(tuple(shape), numpy_dtype(dtype_name(dtype))), name)
+    held = numpy_dtype(dtype_name(dtype))
+    return parameter_over(np.broadcast_to(np.zeros((), held), tuple(shape)) if _hollow.get() else np.zeros(tuple(shape), held), name)
 
 
 def _kaiming(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:

@@ -31,6 +31,21 @@ def load_arrays(own: Mapping[str, Tensor], state: Mapping[str, Any], *, strict: 
     Floating dtypes convert into each other, integers into wider ones. Raises StateError that lists all entries that do not fit,
     and with `strict` all that are missing or unexpected.
     """
+    for name, array in _fitting(own, state, strict=strict, owner=owner).items():
+        np.copyto(own[name].value, array, casting="unsafe")
+
+
+def adopt_arrays(own: Mapping[str, Tensor], state: Mapping[str, Any], *, owner: str) -> None:
+    """Make `state` the memory of the parameters `own`, after the checks of `load_arrays`; only what has another dtype is copied.
+
+    For new parameters, which no program knows yet: those of a program keep their memory.
+    """
+    for name, array in _fitting(own, state, strict=True, owner=owner).items():
+        own[name].node.op.state.array = np.require(array, own[name].value.dtype, ("C", "A", "W"))
+
+
+def _fitting(own: Mapping[str, Tensor], state: Mapping[str, Any], *, strict: bool, owner: str) -> dict[str, Array]:
+    """The arrays of `state` that `own` has, once all are checked."""
     arrays = {name: np.asarray(value.value if isinstance(value, Tensor) else value) for name, value in state.items()}
     faults = [fault for name in own if name in arrays and (fault := _misfit(name, own[name].value, arrays[name]))]
     if strict:
@@ -38,9 +53,7 @@ def load_arrays(own: Mapping[str, Tensor], state: Mapping[str, Any], *, strict: 
         faults += [f"unexpected: {name} {_describe(arrays[name])}" for name in arrays if name not in own]
     if faults:
         raise StateError("\n  ".join([f"{owner} cannot take this state:", *faults]))
-    for name in own:
-        if name in arrays:
-            np.copyto(own[name].value, arrays[name], casting="unsafe")
+    return {name: array for name, array in arrays.items() if name in own}
 
 
 def _misfit(name: str, own: Array, given: Array) -> str | None:

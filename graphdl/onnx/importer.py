@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError, Message
 
+from ..collection import paused_collection
 from ..errors import FormatError, ShapeError, TypeRuleError, UnsupportedOpError
 from ..ir import Tensor
 from ..ops.source import constant, placeholder
@@ -43,9 +44,10 @@ def load(source: Source, constants: Mapping[str, Any] | None = None, shapes: Map
     proto, folder = _read(source)
     opsets, functions = check_supported(proto)
     scope = Scope(Library(opsets, functions, folder), opsets)
-    inputs = _enter_inputs(proto.graph, scope, dict(constants or {}), dict(shapes or {}))
-    scope.enter_weights(proto.graph)
-    scope.run(proto.graph.node)
+    with paused_collection():
+        inputs = _enter_inputs(proto.graph, scope, dict(constants or {}), dict(shapes or {}))
+        scope.enter_weights(proto.graph)
+        scope.run(proto.graph.node)
     outputs = [(one.name, scope.find(one.name)) for one in proto.graph.output]
     for name, value in outputs:
         if not isinstance(value, (Tensor, list)):

@@ -181,6 +181,8 @@ def same_shape(*operands: TensorType) -> Shape:
     """The one shape of all operands. Raises ShapeError."""
     shape = operands[0].shape
     for other in operands[1:]:
+        if other.shape == shape:
+            continue
         if len(other.shape) != len(shape):
             raise ShapeError(f"ranks differ: {operands[0]} and {other}")
         shape = tuple(unify(a, b, f"axis {k}") for k, (a, b) in enumerate(zip(shape, other.shape, strict=True)))
@@ -189,6 +191,8 @@ def same_shape(*operands: TensorType) -> Shape:
 
 def broadcast_shapes(*shapes: Shape) -> Shape:
     """NumPy's broadcasting; symbolic sizes of other names are taken to be equal. Raises ShapeError."""
+    if shapes and all(shape == shapes[0] for shape in shapes):
+        return shapes[0]
     rank = max(map(len, shapes), default=0)
     result: list[Any] = [1] * rank
     for shape in shapes:
@@ -248,6 +252,8 @@ def common_dtype(values: Sequence[Any]) -> str:
 def _fit(value: Any, shape: Shape, dtype: str) -> Tensor:
     if isinstance(value, (bool, int, float)):
         return full(shape, value, dtype)
+    if isinstance(value, Tensor) and value.dtype == dtype and value.shape == shape:
+        return value
     tensor = FUNCTIONS["astype"](as_tensor(value), dtype)
     if full_value(tensor) is not None:
         return full(shape, full_value(tensor), dtype)

@@ -71,6 +71,7 @@ class Cast(Elementwise):
 
     name: ClassVar[str] = "cast"
     kinds: ClassVar[str] = "fib"
+    converts: ClassVar[bool] = True
     dtype: str
 
     def expression(self, *x: Expr) -> Expr:

@@ -240,8 +240,12 @@ def placeholder(name: str, shape: Any = (), dtype: Any = "float32") -> Tensor:
 
 def parameter(array: Any, name: str = "parameter") -> Tensor:
     """State of a model, initialised with a copy of `array`; `.value` reads and sets it."""
-    own = np.array(array, order="C")
-    return Parameter(dtype_name(own.dtype), own.shape, ParameterState(own, name))()
+    return parameter_over(np.array(array, order="C"), name)
+
+
+def parameter_over(array: Array, name: str) -> Tensor:
+    """State of a model in the memory of `array`, which nobody else may use."""
+    return Parameter(dtype_name(array.dtype), array.shape, ParameterState(array, name))()
 
 
 def make_constant(array: Array) -> Constant:

@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..calculus import grad
+from ..collection import paused_collection
 from ..errors import GraphdlError
 from ..ir import Tensor
 from ..nn.buffer import assignments
 from ..nn.state import load_arrays, parameter_names
-from ..ops.source import full, parameter
+from ..ops.source import full, parameter, parameter_over
 from ..types import numpy_dtype
 from .clipping import clip_by_norm, clip_by_value
 from .schedules import Schedule
@@ -64,7 +65,10 @@ class Optimizer:
         targets = list(parameters or ())
         if not targets:
             raise GraphdlError(f"{type(self).__name__}.updates: no parameters were given")
-        with_respect = self._gradients(loss, targets, gradients)
+        with paused_collection():
+            return self._changes(loss, targets, self._gradients(loss, targets, gradients))
+
+    def _changes(self, loss: Tensor | None, targets: list[Tensor], with_respect: Sequence[Tensor]) -> dict[Tensor, Tensor]:
         scalars = self.scalars(self._current_rate(), (self._step + 1).astype("float64"))
         changes: dict[Tensor, Tensor] = {} if loss is None else assignments([loss])
         for target, gradient in zip(targets, with_respect, strict=True):
@@ -88,7 +92,7 @@ class Optimizer:
     def _slots_of(self, target: Tensor) -> dict[str, Tensor]:
         if target not in self._state:
             shape, dtype = target.value.shape, numpy_dtype(target.dtype)
-            self._state[target] = {name: parameter(np.full(shape, value, dtype), name) for name, value in self.used_slots().items()}
+            self._state[target] = {name: parameter_over(_filled(shape, value, dtype), name) for name, value in self.used_slots().items()}
         return self._state[target]
 
     def _current_rate(self) -> Tensor:
@@ -144,3 +148,8 @@ def decayed(gradient: Tensor, parameter: Tensor, weight_decay: float) -> Tensor:
 def number(value: float) -> Tensor:
     """A float64 scalar."""
     return full((), value, "float64")
+
+
+def _filled(shape: Sequence[int], value: float, dtype: np.dtype[Any]) -> Array:
+    """An array of one value. Zeros are memory that is not touched before it is used."""
+    return np.zeros(shape, dtype) if value == 0 else np.full(shape, value, dtype)

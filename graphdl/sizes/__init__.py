@@ -9,9 +9,27 @@ A size is a plain `int` where it is known; `Size` objects always hold at least o
 
 from .conversion import from_sympy, to_sympy
 from .division import Combined, ceildiv, divide, divides, floordiv, is_nonnegative, maximum, minimum, mod, upper_bound
-from .polynomial import Atom, Dim, Monomial, Size, SymbolAtom, as_size, atoms_of, bind, evaluate, product, substitute, symbol, symbols_of, terms_of
+from .polynomial import (
+    Atom,
+    Dim,
+    Monomial,
+    Size,
+    Substitution,
+    SymbolAtom,
+    as_size,
+    atoms_of,
+    bind,
+    content,
+    evaluate,
+    product,
+    substitute,
+    symbol,
+    symbols_of,
+    terms_of,
+)
 
 __all__ = [
-    "Atom", "Combined", "Dim", "Monomial", "Size", "SymbolAtom", "as_size", "atoms_of", "bind", "ceildiv", "divide", "divides", "evaluate", "floordiv",
-    "from_sympy", "is_nonnegative", "maximum", "minimum", "mod", "product", "substitute", "symbol", "symbols_of", "terms_of", "to_sympy", "upper_bound",
+    "Atom", "Combined", "Dim", "Monomial", "Size", "Substitution", "SymbolAtom", "as_size", "atoms_of", "bind", "ceildiv", "content", "divide", "divides",
+    "evaluate", "floordiv", "from_sympy", "is_nonnegative", "maximum", "minimum", "mod", "product", "substitute", "symbol", "symbols_of", "terms_of",
+    "to_sympy", "upper_bound",
 ]  # fmt: skip

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from .polynomial import Atom, Dim, Monomial, Size, SymbolAtom, as_size, atoms_of, collect, substitute, terms_of
+from .polynomial import Atom, Dim, Monomial, Size, Substitution, SymbolAtom, as_size, atoms_of, collect, substitute, terms_of
 
 if TYPE_CHECKING:
     import sympy
@@ -52,8 +52,12 @@ class Combined(Atom):
             return is_nonnegative(self.left) or is_nonnegative(self.right)
         return is_nonnegative(self.left) and (self.function == "floordiv" or is_nonnegative(self.right))
 
-    def substitute(self, values: Mapping[Atom, Dim]) -> Dim:
-        return _FUNCTIONS[self.function](substitute(self.left, values), substitute(self.right, values))
+    def substitute(self, values: Substitution) -> Dim:
+        if self not in values:
+            left, right = substitute(self.left, values), substitute(self.right, values)
+            same = left is self.left and right is self.right
+            values[self] = as_size(self) if same else _FUNCTIONS[self.function](left, right)
+        return values[self]
 
     def atoms(self) -> Iterable[Atom]:
         yield self

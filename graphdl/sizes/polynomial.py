@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Union
 
@@ -16,6 +17,7 @@ class Atom:
     """Something that stands for one integer in a polynomial. Atoms are equal when their keys are."""
 
     __slots__ = ("_hash", "key")
+    closed = True  # whether `atoms` names all that it depends on
 
     def __init__(self, key: str) -> None:
         self.key = key
@@ -38,8 +40,9 @@ class Atom:
         """Whether it is known not to be negative; symbols and axes never are."""
         return True
 
-    def substitute(self, values: Mapping[Atom, Dim]) -> Dim:
-        return values.get(self, as_size(self))
+    def substitute(self, values: Substitution) -> Dim:
+        found = values.get(self)
+        return as_size(self) if found is None else found
 
     def atoms(self) -> Iterable[Atom]:
         yield self
@@ -182,6 +185,11 @@ def terms_of(size: Dim) -> tuple[tuple[Monomial, int], ...]:
     return size.terms if isinstance(size, Size) else (((), size),) if size else ()
 
 
+def content(size: Dim) -> int:
+    """The largest number that divides every coefficient; 0 for 0."""
+    return math.gcd(*(coefficient for _, coefficient in terms_of(size)))
+
+
 def atoms_of(size: Dim) -> tuple[Atom, ...]:
     """Every atom in `size`, those inside divisions and moduli too, in order of appearance."""
     return size.atoms if isinstance(size, Size) else ()
@@ -192,15 +200,24 @@ def symbols_of(size: Dim) -> set[str]:
     return {atom.key for atom in atoms_of(size) if isinstance(atom, SymbolAtom)}
 
 
+class Substitution(dict[Atom, Dim]):
+    """What takes the place of atoms. Divisions and the like enter what became of them, as the same ones stand in many indices."""
+
+    def touches(self, size: Size) -> bool:
+        """Whether anything in `size` is replaced."""
+        return any(atom in self or not atom.closed for atom in size.atoms)
+
+
 def substitute(size: Dim, values: Mapping[Atom, Dim]) -> Dim:
-    """`size` with atoms replaced, simplified again."""
-    if isinstance(size, int):
+    """`size` with atoms replaced, simplified again. Give a `Substitution` where many sizes get the same."""
+    known = values if isinstance(values, Substitution) else Substitution(values)
+    if isinstance(size, int) or not known.touches(size):
         return size
     total: Dim = 0
     for monomial, coefficient in size.terms:
         term: Dim = coefficient
         for atom in monomial:
-            term = term * atom.substitute(values)
+            term = term * atom.substitute(known)
         total = total + term
     return total
 

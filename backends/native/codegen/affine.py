@@ -25,7 +25,7 @@ from graphdl.kernel.expression import (
     walk,
 )
 from graphdl.kernel.program import Kernel, Store
-from graphdl.sizes import Atom, Combined, Dim, SymbolAtom, as_size, atoms_of, divides, product, substitute, terms_of
+from graphdl.sizes import Atom, Combined, Dim, Substitution, SymbolAtom, as_size, atoms_of, content, divides, product, substitute, terms_of
 from graphdl.types import Shape
 
 from .recombination import recombined
@@ -101,28 +101,12 @@ class _Flattener:
         """Loaded indices have expressions inside, which have loads."""
         if isinstance(index, int) or not _has_loaded(index):
             return index
-        values: dict[Atom, Dim] = {}
-        for atom in atoms_of(index):
-            if isinstance(atom, Loaded):
-                values[atom] = as_size(Loaded(self.expression(atom.value), atom.size, atom.site))
-        return _replace_atoms(index, values)
+        loaded = [atom for atom in atoms_of(index) if isinstance(atom, Loaded)]
+        return substitute(index, {atom: as_size(Loaded(self.expression(atom.value), atom.size, atom.site)) for atom in loaded})
 
 
 def _has_loaded(index: Dim) -> bool:
     return any(isinstance(atom, Loaded) for atom in atoms_of(index))
-
-
-def _replace_atoms(index: Dim, values: dict[Atom, Dim]) -> Dim:
-    total: Dim = 0
-    for monomial, factor in terms_of(index):
-        term: Dim = factor
-        for atom in monomial:
-            if isinstance(atom, Combined):
-                term = term * Combined(atom.function, _replace_atoms(atom.left, values), _replace_atoms(atom.right, values)).substitute({})
-            else:
-                term = term * values.get(atom, as_size(atom))
-        total = total + term
-    return total
 
 
 def flat_stores(stores: Sequence[Store]) -> tuple[Store, ...]:
@@ -150,7 +134,8 @@ def _rename(flat: Flat, values: dict[Atom, Dim], axes: tuple[Axis, ...], dropped
     def own(store: Store) -> tuple[Axis, ...]:
         return tuple(new for axis in store.axes for new in dropped.get(axis, (axis,)))
 
-    stores = tuple(Store(s.buffer, own(s), (substitute(s.index[0], values),), substitute_axes(s.value, values)) for s in flat.stores)
+    known = Substitution(values)
+    stores = tuple(Store(s.buffer, own(s), (substitute(s.index[0], known),), substitute_axes(s.value, known)) for s in flat.stores)
     return Flat(axes, stores)
 
 
@@ -257,17 +242,19 @@ def merge_reduced(root: Expr, merged: dict[Expr, Expr]) -> Expr:
 def share(flat: Flat) -> tuple[Flat, dict[Atom, Dim]]:
     """The nest with its larger sizes and strides as symbols, and their values: nests that differ only in them get one code.
 
-    Every place gets a symbol of its own, so that which of the numbers happen to be equal does not matter; equal places of one
-    buffer get the same, so that equal reductions stay one expression.
+    Of a symbolic size or stride it is the number that divides it: 96*H*W and 42*H*W are one. Every place gets a symbol of its own,
+    so that which of the numbers happen to be equal does not matter; equal places of one buffer get the same, so that equal
+    reductions stay one expression.
     """
     values: dict[Atom, Dim] = {}
 
     def named(size: Dim) -> Dim:
-        if not isinstance(size, int) or size < LARGE:
+        number = content(size)
+        if number < LARGE:
             return size
         atom = SymbolAtom(f"#{len(values)}")
-        values[atom] = size
-        return as_size(atom)
+        values[atom] = number
+        return size // number * as_size(atom)
 
     reduced = [axis for store in flat.stores for x in walk(store.value) if isinstance(x, Reduce) for axis in x.reduced]
     renamed = {axis: fresh_axis(named(axis.size)) for axis in dict.fromkeys((*flat.axes, *reduced))}
@@ -278,7 +265,7 @@ def share(flat: Flat) -> tuple[Flat, dict[Atom, Dim]]:
     def strides(buffer: Buffer, offset: Dim) -> Dim:
         for axis in axes:
             parts = linear_part(offset, axis)
-            if parts is not None and isinstance(parts[0], int) and parts[0] >= LARGE:
+            if parts is not None and content(parts[0]) >= LARGE:
                 offset = named(parts[0]) * as_size(axis) + parts[1]
         return begin(offset)
 

@@ -8,7 +8,7 @@ stays scalar until it meets something that does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from graphdl.kernel.expression import Axis, Buffer, Const, Expr, Guard, IndexValue, Load, Loaded, Reduce, Scalar, apply, axes_of, const, logical_and, walk
@@ -18,6 +18,7 @@ from graphdl.sizes import Atom, Combined, Dim, Size, SymbolAtom, as_size, atoms_
 from ..llvm import I1, I64, Function, Scope, Type, Value
 from ..target import Target
 from .affine import linear_part
+from .choice import chosen_address, is_choice
 from .registers import MEMORY, REGISTER, to_memory, to_register
 from .scalar import emit_scalar
 from .strided import is_strided, strided_load, strided_store
@@ -101,6 +102,10 @@ class Emitter:
         finally:
             self.scopes, self.lanes = scopes, lanes
 
+    def above(self, axes: frozenset[Axis]) -> AbstractContextManager[None]:
+        """Emit as far out as what depends on `axes` can stand."""
+        return self.at_depth(self._depth_of(axes))
+
     def _depth_of(self, axes: frozenset[Axis]) -> int:
         return max((self.depth[axis] for axis in axes if axis in self.depth), default=0)
 
@@ -173,6 +178,8 @@ class Emitter:
 
     def _guarded(self, x: Guard, guard: Expr | None) -> Value:
         """Both sides, each with loads only where it is chosen."""
+        if is_choice(x, None if self.lanes is None else self.lanes.axis):
+            return self._chosen(x, guard)
         inner, outer = _both(guard, x.predicate), _both(guard, apply("bit_not", x.predicate))
         predicate, body, otherwise = self.same_lanes([self.value(x.predicate, guard), self.value(x.body, inner), self.value(x.otherwise, outer)])
         return self.f.select(predicate, body, otherwise)
@@ -186,8 +193,19 @@ class Emitter:
             return to_register(self.f, self._load_one(x.buffer, memory, offset, guard), x.dtype)
         return to_register(self.f, self._load_lanes(x.buffer, memory, offset, guard), x.dtype)
 
+    def _chosen(self, x: Guard, guard: Expr | None) -> Value:
+        """One load from the place that is chosen."""
+        memory, lanes = MEMORY[x.dtype], self.lanes
+        start = chosen_address(self, x, memory, None if lanes is None else lanes.axis)
+        if lanes is None:
+            return to_register(self.f, self._load_at(start, memory, guard), x.dtype)
+        loaded = self.f.load(self.f.offset(start, lanes.base, memory.scalar), memory.with_lanes(lanes.count), self._mask(guard))
+        return to_register(self.f, loaded, x.dtype)
+
     def _load_one(self, buffer: Buffer, memory: Type, offset: Dim, guard: Expr | None) -> Value:
-        address = self.address(buffer, offset, memory, guard)
+        return self._load_at(self.address(buffer, offset, memory, guard), memory, guard)
+
+    def _load_at(self, address: Value, memory: Type, guard: Expr | None) -> Value:
         if guard is not None:
             address = self.f.select(self._anywhere(guard), address, self._nowhere())
         return self.f.load(address, memory)

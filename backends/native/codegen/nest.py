@@ -102,15 +102,14 @@ def _fitted(kind: str, outer: tuple[Axis, ...], inner: tuple[Axis, ...], vector:
 def _column_like(reductions: Sequence[Reduce], flat: Flat) -> bool:
     """Whether lanes along the last axis of the domain read memory better than lanes along the reduced axes."""
     last = flat.axes[-1]
-    if all(_small(axis.size) for x in reductions for axis in x.reduced) and not (isinstance(last.size, int) and last.size < FEW):
+    few = isinstance(last.size, int) and last.size < FEW
+    if all(_small(axis.size) for x in reductions for axis in x.reduced) and not few:
         return True
-    column = row = 0
-    for x in reductions:
-        along = contiguous_axis(x)
-        for y in walk(x.body):
-            if isinstance(y, Load):
-                column += _is_unit(y, last)
-                row += _is_unit(y, along)
+    loads = [(y, contiguous_axis(x)) for x in reductions for y in walk(x.body) if isinstance(y, Load)]
+    apart = sum(_is_apart(y, last) for y, _ in loads), sum(_is_apart(y, along) for y, along in loads)
+    if apart[0] != apart[1] and not few:
+        return apart[0] < apart[1]
+    column, row = sum(_is_unit(y, last) for y, _ in loads), sum(_is_unit(y, along) for y, along in loads)
     return column > row or (column == row and all(map(is_unrolled, reductions)))
 
 
@@ -125,6 +124,11 @@ def _small(size: Dim) -> bool:
 def _is_unit(x: Load, axis: Axis) -> bool:
     parts = linear_part(x.index[0], axis)
     return parts is not None and parts[0] == 1
+
+
+def _is_apart(x: Load, axis: Axis) -> bool:
+    """Whether neighbours along the axis lie apart, so that a vector of them is gathered."""
+    return axis in x.axes and not _is_unit(x, axis)
 
 
 def single_lanes(stores: Sequence[Store], target: Target) -> int:

@@ -18,6 +18,7 @@ from ..llvm import Module
 from ..target import Target
 from .affine import flatten, share
 from .entry import EntryWriter
+from .extent import name_extents
 from .form import Key, form_of
 from .function import Arguments, KernelFunction
 from .launch import Choice, Item, Launch, Repetition, Values, Waiting, launches_of, parts_of
@@ -154,18 +155,20 @@ class ProgramEmitter:
         flat = flatten(step)
         if not flat.stores:
             return
-        shared, values = share(flat)
+        named, extents = name_extents(flat)
+        shared, numbers = share(named)
+        values: Values = {**extents, **numbers}
         product = match_product(shared)
         if product is not None and work_of(flat) not in range(SMALL_PRODUCT):
             self._product(name, step, product, values)
             return
-        schedule = schedule_nest(flat, self.target)
+        schedule = schedule_nest(named, self.target)
         work, streams = work_of(flat), streaming(flat, schedule.lanes, self.target)
-        values = {**values, STREAMS: streams}
+        values[STREAMS] = streams
         if schedule.kind not in ("row", "whole"):
-            flat, schedule = shared, schedule_nest(shared, self.target)
+            named, schedule = shared, schedule_nest(shared, self.target)
         kernel = KernelFunction(self.module, self.target, name)
-        emit_nest(kernel, flat, schedule, may_stream=streams != 0)
+        emit_nest(kernel, named, schedule, may_stream=streams != 0)
         self._launch(name, kernel.arguments, substitute(schedule.tasks, values), work, step, values)
 
     def _product(self, name: str, step: Kernel, product: Product, values: Values) -> None:

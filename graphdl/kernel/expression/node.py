@@ -88,7 +88,8 @@ class Buffer:
 class Expr:
     """Base of all expressions; `number` orders them by age, operands first."""
 
-    __slots__ = ("__weakref__", "_axes", "dtype", "number")
+    __slots__ = ("__weakref__", "_axes", "below", "dtype", "number")
+    below: tuple[Expr, ...]  # all that it is made of, operands before users, once `walk` has looked
     dtype: str
     number: int
 

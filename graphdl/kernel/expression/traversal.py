@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from ...sizes import Atom, Dim, Size, as_size, atoms_of, substitute
+from ...sizes import Atom, Dim, Size, Substitution, as_size, atoms_of, substitute
 from .build import apply, bitcast, cast, guard, index_value, load, reduce
 from .node import Axis, Expr, Guard, Index, IndexValue, Load, Reduce, Scalar, Variable
 
@@ -18,6 +18,7 @@ class Loaded(Atom):
     """
 
     __slots__ = ("site", "size", "value")
+    closed = False  # the extents of reductions inside are not among the atoms
 
     def __init__(self, value: Expr, size: Dim, site: int) -> None:
         super().__init__(f"load{value.number}/{size}@{site}")
@@ -28,7 +29,9 @@ class Loaded(Atom):
     def upper(self) -> Dim | None:
         return self.size - 1
 
-    def substitute(self, values: Mapping[Atom, Dim]) -> Dim:
+    def substitute(self, values: Substitution) -> Dim:
+        if (found := values.get(self)) is not None:
+            return found
         moved = substitute_axes(self.value, values)
         size = substitute(self.size, values)
         return as_size(self if moved is self.value and size == self.size else Loaded(moved, size, self.site))
@@ -58,8 +61,30 @@ def loaded_index(value: Expr, size: Dim) -> Dim:
 
 def walk(*roots: Expr) -> Iterator[Expr]:
     """Every expression once, operands before users; expressions inside loaded indices included."""
+    if len(roots) == 1:
+        yield from _below(roots[0])
+        yield roots[0]
+        return
     seen: set[int] = set()
-    stack: list[tuple[Expr, bool]] = [(root, False) for root in reversed(roots)]
+    for root in roots:
+        for x in (*_below(root), root):
+            if x.number not in seen:
+                seen.add(x.number)
+                yield x
+
+
+def _below(root: Expr) -> tuple[Expr, ...]:
+    """All that `root` is made of, without itself. It never changes, and many ask for it again."""
+    try:
+        return root.below
+    except AttributeError:
+        root.below = tuple(_search(root))[:-1]
+        return root.below
+
+
+def _search(root: Expr) -> Iterator[Expr]:
+    seen: set[int] = set()
+    stack: list[tuple[Expr, bool]] = [(root, False)]
     while stack:
         x, done = stack.pop()
         if done:
@@ -130,17 +155,18 @@ def transform(root: Expr, leaf: Callable[[Expr], Expr | None]) -> Expr:
 
 def substitute_axes(root: Expr, values: Mapping[Atom, Dim]) -> Expr:
     """`root` with axes (and size symbols) replaced by other indices."""
+    known = values if isinstance(values, Substitution) else Substitution(values)
 
     def leaf(x: Expr) -> Expr | None:
         if isinstance(x, Load):
-            index = tuple(substitute(part, values) for part in x.index)
+            index = tuple(substitute(part, known) for part in x.index)
             return x if index == x.index else load(x.buffer, index)
         if isinstance(x, IndexValue):
-            return index_value(substitute(x.index, values))
+            return index_value(substitute(x.index, known))
         if isinstance(x, Reduce):
-            reduced = tuple(_renamed(axis, values) for axis in x.reduced)
+            reduced = tuple(_renamed(axis, known) for axis in x.reduced)
             if reduced != x.reduced:
-                return reduce(x.kind, reduced, substitute_axes(x.body, values))
+                return reduce(x.kind, reduced, substitute_axes(x.body, known))
         return None
 
     return transform(root, leaf)

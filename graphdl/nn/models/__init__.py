@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from .bert import BERT, bert, sentence_embedding
 from .cache import CachePass, KeyValueCache
 from .generation import Generator, sample
 from .gpt import GPT, gpt
 from .language import LanguageModel
 from .llama import Llama, llama
+from .pretrained import from_folder
 from .resnet import ResNet, resnet, resnet18, resnet34, resnet50, resnet101
 from .unet import UNet, timestep_embedding, unet
 
 __all__ = [
+    "BERT",
     "GPT",
     "CachePass",
     "Generator",
@@ -19,6 +22,8 @@ __all__ = [
     "Llama",
     "ResNet",
     "UNet",
+    "bert",
+    "from_folder",
     "gpt",
     "llama",
     "resnet",
@@ -27,6 +32,7 @@ __all__ = [
     "resnet50",
     "resnet101",
     "sample",
+    "sentence_embedding",
     "timestep_embedding",
     "unet",
 ]

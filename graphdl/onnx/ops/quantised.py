@@ -83,13 +83,20 @@ def _matmul_integer(call: Call, x: Tensor, y: Tensor, x_zero: Tensor | None = No
 
 def integer_product(x: Tensor, x_zero: Tensor | None, y: Tensor, y_zero: Tensor | None) -> Tensor:
     """The int32 product of 8-bit integers less their zero points; x's may be one for each row."""
-    return _product(_less(x, _row_zero(x_zero)), _less(y, y_zero))
+    return _product(_less(x, _row_zero(x_zero)), y, y_zero)
 
 
-def _product(x: Tensor, y: Tensor) -> Tensor:
-    """The int32 product of differences of 8-bit integers, by floats that hold every partial sum exactly."""
+def _product(x: Tensor, y: Tensor, zero: Tensor | None) -> Tensor:
+    """The int32 product of x with y - zero, all differences of 8-bit integers, by floats that hold every partial sum exactly.
+
+    It is x y - zero sum(x): so y is read as it lies, in bytes, and nothing as large as y is computed.
+    """
     wide = _exact(x.shape[-1])
-    return matmul(x.astype(wide), y.astype(wide)).astype("int32")
+    left = x.astype(wide)
+    found = matmul(left, y.astype(wide))
+    if zero is not None:
+        found = found - left.sum(axis=-1, keepdims=True) * zero.astype(wide)
+    return found.astype("int32")
 
 
 def _exact(terms: Dim) -> str:
@@ -127,7 +134,7 @@ def _per_output(x: Tensor | None, w: Tensor) -> Tensor | None:
 
 @translates("QLinearMatMul")
 def _qlinear_matmul(call: Call, x: Tensor, xs: Tensor, xz: Tensor, y: Tensor, ys: Tensor, yz: Tensor, s: Tensor, z: Tensor) -> Tensor:
-    exact = _product(_less(x, _row_zero(xz)), _less(y, yz)).astype("float32")
+    exact = _product(_less(x, _row_zero(xz)), y, yz).astype("float32")
     row = _row_zero(xs)
     assert row is not None
     wide = [one.astype("float32") for one in (row, ys, s)]
@@ -144,14 +151,14 @@ def _qlinear_conv(call: Call, x: Tensor, xs: Tensor, xz: Tensor, w: Tensor, ws: 
 @translates("DynamicQuantizeMatMul", domain="com.microsoft")
 def _dynamic_quantize_matmul(call: Call, x: Tensor, y: Tensor, scale: Tensor, zero: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
     small, step, point = dynamically_quantised(call, x)
-    found = _product(_less(small, point), _less(y, zero)).astype("float32") * (step * scale)
+    found = _product(_less(small, point), y, zero).astype("float32") * (step * scale)
     return found if bias is None else found + bias
 
 
 @translates("MatMulIntegerToFloat", domain="com.microsoft")
 def _matmul_integer_to_float(call: Call, x: Tensor, y: Tensor, xs: Tensor, ys: Tensor, *rest: Tensor | None) -> Tensor:
     xz, yz, bias = (*rest, None, None, None)[:3]
-    found = _product(_less(x, _row_zero(xz)), _less(y, yz)).astype(xs.dtype) * (_row_zero(xs) * ys)
+    found = _product(_less(x, _row_zero(xz)), y, yz).astype(xs.dtype) * (_row_zero(xs) * ys)
     return found if bias is None else found + bias
 
 
@@ -168,10 +175,9 @@ def _dynamic_quantize_lstm(call: Call, x: Tensor, w: Tensor, r: Tensor, *rest: T
 
 def _quantised_product(call: Call, w: Tensor, scale: Tensor, zero: Tensor | None, direction: int) -> Product:
     """Products of floats, quantised when they come, with the weights of a direction."""
-    weights = _less(w[direction], None if zero is None else zero[direction])
 
     def times(x: Tensor) -> Tensor:
         small, step, point = dynamically_quantised(call, x)
-        return _product(_less(small, point), weights).astype(x.dtype) * (step * scale[direction])
+        return _product(_less(small, point), w[direction], None if zero is None else zero[direction]).astype(x.dtype) * (step * scale[direction])
 
     return times
