@@ -28,6 +28,7 @@ from graphdl.sizes import Dim, ceildiv, product
 from graphdl.types import Shape, is_floating
 
 FEW_TAPS = 32  # of a kernel whose taps are read where they lie, with the borders masked
+MOST_TAPS = 512  # of a kernel that is read tap by tap
 FEW_CHANNELS = 8  # columns below which a product by taps would leave vectors mostly empty
 
 
@@ -62,7 +63,15 @@ def _rewritten(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor |
         return _interleaved(op, x, w, counts) if known else None
     if _has_many_taps(w.shape[2:], counts):
         return None if _is_settled(op, x) else _by_kernel(op, x, w, counts)
+    if _is_product(op, w):
+        return None
     return None if _is_sparse(op, x, w) else _flat(op, x, w, counts)
+
+
+def _is_product(op: Convolution, w: Tensor) -> bool:
+    """Whether every group has several outputs, and a window of few taps: such sums of products are packed piece by piece as they are."""
+    taps = [size for size in w.shape[2:] if isinstance(size, int)]
+    return len(taps) == w.ndim - 2 and math.prod(taps) <= MOST_TAPS and w.shape[0] != op.groups
 
 
 def _is_sparse(op: Convolution, x: Tensor, w: Tensor) -> bool:

@@ -191,7 +191,8 @@ def _merge_domain(flat: Flat) -> Flat:
     for first, second in zip(flat.axes, flat.axes[1:], strict=False):
         together = all((first in store.axes) == (second in store.axes) for store in flat.stores)
         indices = [part for store in flat.stores for part in (store.index[0], *_offsets(store.value))]
-        if not together or not all(_mergeable(index, first, second) for index in indices) or any(_used_otherwise(s.value, first, second) for s in flat.stores):
+        alike = together and all(is_mergeable(index, first, second) for index in indices)
+        if not alike or any(_used_otherwise(s.value, first, second) for s in flat.stores):
             continue
         merged = fresh_axis(first.size * second.size, "i")
         axes = tuple(merged if axis == first else axis for axis in flat.axes if axis != second)
@@ -242,7 +243,7 @@ def merge_reduced(root: Expr, merged: dict[Expr, Expr]) -> Expr:
         k = 0
         while x.kind not in ("argmax", "argmin") and k + 1 < len(axes):
             first, second = axes[k], axes[k + 1]
-            if all(_mergeable(index, first, second) for index in _offsets(body)) and not _used_otherwise(body, first, second):
+            if all(is_mergeable(index, first, second) for index in _offsets(body)) and not _used_otherwise(body, first, second):
                 both = fresh_axis(first.size * second.size)
                 body = substitute_axes(body, {first: 0, second: as_size(both)})
                 axes[k : k + 2] = [both]
@@ -292,7 +293,8 @@ def _offsets(root: Expr) -> list[Dim]:
     return [x.index[0] for x in walk(root) if isinstance(x, Load)]
 
 
-def _mergeable(index: Dim, first: Axis, second: Axis) -> bool:
+def is_mergeable(index: Dim, first: Axis, second: Axis) -> bool:
+    """Whether an offset moves by size(second) steps of the second for one of the first."""
     a, b = linear_part(index, first), linear_part(index, second)
     return a is not None and b is not None and a[0] == b[0] * second.size
 

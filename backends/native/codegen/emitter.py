@@ -152,13 +152,8 @@ class Emitter:
 
     def _lanes_below(self, x: Scalar, lanes: Lanes) -> Value | None:
         """A comparison of indices that holds up to a lane, or from a lane on: lanes are compared, not indices."""
-        left, right = (_index_of(operand) for operand in x.operands)
-        if left is None or right is None:
-            return None
-        smaller, larger = (left, right) if x.function.startswith("less") else (right, left)
-        bound = larger - smaller + int(x.function.endswith("equal"))  # holds where this is positive
-        parts = linear_part(bound, lanes.axis)
-        if parts is None or not isinstance(parts[0], int) or parts[0] == 0 or any(isinstance(atom, Loaded) for atom in atoms_of(bound)):
+        parts = bound_of(x, lanes.axis)
+        if parts is None or parts[0] == 0:
             return None
         step, there = parts[0], as_size(_Base(lanes.axis, lanes.base)) * parts[0] + parts[1]
         if step < 0:  # lane * -step < there
@@ -221,6 +216,33 @@ class Emitter:
             start = self.f.offset(self.address(buffer, parts[1], memory, guard), self.f.mul(lanes.base, I64.const(parts[0])), memory.scalar)
             return strided_load(self.f, start, wide, parts[0], mask)
         return self.f.gather(self.addresses(buffer, offset, memory, guard), wide, mask)
+
+    def place(self, x: Load, axis: Axis) -> tuple[Value, Value]:
+        """Where the element is that the first lane loads, and how many elements further it is for the next index of `axis`."""
+        lanes, memory = self.lanes, MEMORY[x.dtype]
+        along = linear_part(x.index[0], axis)
+        assert along is not None
+        if lanes is None:
+            return self.address(x.buffer, x.index[0], memory), self.index(along[0])
+        parts = linear_part(x.index[0], lanes.axis)
+        assert parts is not None
+        start = self.address(x.buffer, parts[1], memory)
+        return self.f.offset(start, self.f.mul(lanes.base, self.index(parts[0])), memory.scalar), self.index(along[0])
+
+    def load_from(self, x: Load, place: Value, on: Value | None) -> Value:
+        """What `x` loads if its first lane is at `place`, in the lanes that are on; zero in the others."""
+        lanes, memory, f = self.lanes, MEMORY[x.dtype], self.f
+        if lanes is None:
+            return f.load(place, memory)
+        parts = linear_part(x.index[0], lanes.axis)
+        assert parts is not None
+        wide = memory.with_lanes(lanes.count)
+        if parts[0] == 1:
+            return f.load(place, wide, on)
+        if self.target.has_masks and is_strided(parts[0]):
+            return strided_load(f, place, wide, parts[0], on)
+        steps = f.mul(f.lanes_index(I64.with_lanes(lanes.count)), f.splat(self.index(parts[0]), lanes.count))
+        return f.gather(f.offset(f.splat(place, lanes.count), steps, memory.scalar), wide, on)
 
     def _mask(self, guard: Expr | None) -> Value | None:
         """The lanes that are within the loop and whose guard holds."""
@@ -347,6 +369,21 @@ class Emitter:
         if lanes:
             return self._mask(guard)
         return None if guard is None else self._anywhere(guard)
+
+
+def bound_of(condition: Expr, axis: Axis) -> tuple[int, Dim] | None:
+    """(factor, rest): the condition holds where factor * axis + rest is positive. None for one that is no such comparison of indices."""
+    if not isinstance(condition, Scalar) or condition.function not in _ORDERED:
+        return None
+    left, right = (_index_of(operand) for operand in condition.operands)
+    if left is None or right is None:
+        return None
+    smaller, larger = (left, right) if condition.function.startswith("less") else (right, left)
+    bound = larger - smaller + int(condition.function.endswith("equal"))
+    parts = linear_part(bound, axis)
+    if parts is None or not isinstance(parts[0], int) or any(isinstance(atom, Loaded) for atom in atoms_of(bound)):
+        return None
+    return parts[0], parts[1]
 
 
 def _index_of(x: Expr) -> Dim | None:

@@ -155,7 +155,7 @@ class ProgramEmitter:
         if not flat.stores:
             return
         shared, values = share(flat)
-        product = match_product(shared)
+        product = match_product(shared, flat)
         if product is not None and work_of(flat) not in range(SMALL_PRODUCT):
             self._product(name, step, product, values)
             return
