@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from graphdl.kernel.expression import Axis
-from graphdl.sizes import ceildiv, floordiv
+from graphdl.sizes import Dim, ceildiv, floordiv
 
 from ..contraction.interface import Window
 from ..contraction.kernel import least, split
-from ..llvm import I1, I64, PTR, Function, Type, Value
+from ..llvm import I1, I64, PTR, Function, Value
 from .affine import linear_part
-from .emitter import Emitter, bound_of
+from .emitter import Emitter, Range, bound_of
 from .loops import store_all
 from .pieces import Pieces
 from .registers import REGISTER
@@ -39,8 +39,9 @@ class PanelWriter:
         is_run = f.compare("sle", f.add(begin, columns), size)
         with f.apart(), emitter.binding(self.batch, batch), self._at_row(f, p.columns[: p.run], run):
             pointer, stride = self._start(begin)
-            with f.when(is_run), self._taps(f) as tap:
-                self._note_tap(f, tap, begin, columns, offsets, masks)
+            with f.when(is_run):
+                self._note_offsets(f, offsets)
+                self._note_bits(f, begin, columns, masks)
         return Window(is_run, pointer, stride)
 
     @property
@@ -59,27 +60,50 @@ class PanelWriter:
             bound.enter_context(emitter.binding(self.last, begin))
             return emitter.place(p.element, p.step)
 
-    def _note_tap(self, f: Function, tap: Value, begin: Value, columns: Value, offsets: Value, masks: Value) -> None:
-        """Write how far a tap's elements lie from the first one's, and a bit for every lane that has one."""
-        offset: Value = I64.const(0)
-        for axis in self.pieces.taps:
-            parts = linear_part(self.pieces.element.index[0], axis)
-            assert parts is not None
-            offset = f.add(offset, f.mul(self.emitter.bound[axis], self.emitter.index(parts[0])))
-        f.store(offset, f.offset(offsets, tap, "i64"))
-        bits, narrow = self._bits_inside(f, begin, columns), Type(f"i{self.lanes}")
-        vectors = self.width // self.lanes
-        for v in range(vectors):
-            place = f.add(f.mul(tap, I64.const(vectors)), I64.const(v))
-            f.store(f.convert("trunc", f.shift_right(bits, I64.const(v * self.lanes)), narrow), f.offset(masks, place, narrow.scalar))
+    def _note_offsets(self, f: Function, offsets: Value) -> None:
+        """Write how far every tap's elements lie from the first one's."""
+        with self._taps(f, self.pieces.taps) as tap:
+            offset: Value = I64.const(0)
+            for axis in self.pieces.taps:
+                parts = linear_part(self.pieces.element.index[0], axis)
+                assert parts is not None
+                offset = f.add(offset, f.mul(self.emitter.bound[axis], self.emitter.index(parts[0])))
+            f.store(offset, f.offset(offsets, tap, "i64"))
+
+    def _note_bits(self, f: Function, begin: Value, length: Value, masks: Value) -> None:
+        """Write one bit for each place of a run: whether this tap of its window meets an element."""
+        p = self.pieces
+        with self._taps(f, self.pieces.taps) as tap:
+            f.store(I64.const(0) if p.inside else self._ones(length), f.offset(masks, tap, "i64"))
+        if not p.inside:
+            return
+        size = self.emitter.index(self.last.size)
+        with self._rows(f, p.columns[p.run : -1], size, begin, length) as (row, first, count), self._taps(f, self.pieces.taps) as tap:
+            low, high = self._range_of_row(f, first, count)
+            lane = f.sub(f.add(f.mul(row, size), low), begin)
+            place = f.offset(masks, tap, "i64")
+            f.store(f.bit_or(f.load(place, I64), f.shift_left(self._ones(f.sub(high, low)), lane)), place)
+
+    def _ones(self, count: Value) -> Value:
+        """So many bits."""
+        f = self.emitter.f
+        return f.sub(f.shift_left(I64.const(1), count), I64.const(1))
 
     def pack(self, f: Function, batch: Value, column: Value, columns: Value, step: Value, steps: Value, target: Value) -> None:
         """Write the panel of `columns` columns from `column` on, for `steps` of the outermost reduced axis, every tap of each."""
-        p, masks = self.pieces, self.emitter.target.has_masks
-        first = p.run if masks else len(p.columns) - 1
-        with f.apart(), self.emitter.binding(self.batch, batch), self._runs(f, first, column, columns) as (lane, begin, length), self._taps(f) as tap:
-            start = f.offset(target, f.add(f.mul(tap, I64.const(self.width)), lane), self.type.scalar)
-            (self._pack_masked if masks else self._pack_ranges)(f, begin, length, start, step, steps)
+        f_pack = self._pack_masked if self.emitter.target.has_masks else self._pack_ranges
+        with f.apart(), self.emitter.binding(self.batch, batch), self._runs(f, len(self.pieces.columns) - 1, column, columns) as (lane, begin, length):
+            f_pack(f, begin, length, f.offset(target, lane, self.type.scalar), step, steps)
+
+    def pack_left(self, f: Function, batch: Value, row: Value, steps: Value, target: Value) -> None:
+        """Write one row of the left side, element by element: steps, and below each all taps."""
+        p, emitter = self.pieces, self.emitter
+        with (
+            f.apart(), emitter.binding(self.batch, batch), emitter.binding(self.m, row),
+            f.loop(I64.const(0), steps) as loop, emitter.binding(p.step, loop.index), self._taps(f, p.taps) as tap,
+        ):  # fmt: skip
+            place = f.add(f.mul(loop.index, I64.const(p.depth)), tap)
+            f.store(emitter.value(p.left), f.offset(target, place, self.type.scalar))
 
     def finish(self, f: Function, batch: Value, row: Value, rows: Value, column: Value, columns: Value, sums: Value, width: Value) -> None:
         """Run the stores over finished sums, whose rows stand `width` apart."""
@@ -93,11 +117,15 @@ class PanelWriter:
 
         with (
             f.apart(), emitter.binding(self.batch, batch),
-            f.loop(I64.const(0), rows) as loop, emitter.binding(self.m, f.add(row, loop.index)),
             self._runs(f, p.written, column, columns) as (lane, begin, length), self._leading_at_zero(p.written),
+            f.loop(I64.const(0), rows) as loop, emitter.binding(self.m, f.add(row, loop.index)),
         ):  # fmt: skip
             start = f.offset(sums, f.add(f.mul(loop.index, width), lane), self.type.scalar)
-            self._vectors(f, begin, length, start, store)
+            is_whole = f.compare("eq", length, I64.const(self.width))
+            with f.when(is_whole), emitter.vector(self.last, begin, self.width, None):
+                store(start)
+            with f.when(f.bit_xor(is_whole, I1.const(True))):
+                self._vectors(f, begin, length, start, store)
 
     # -- loops ----------------------------------------------------------------------------------------------------
 
@@ -140,11 +168,11 @@ class PanelWriter:
         return size
 
     @contextmanager
-    def _taps(self, f: Function) -> Iterator[Value]:
-        """Loops over the axes of the window, and the number of the tap in it."""
+    def _taps(self, f: Function, axes: Sequence[Axis]) -> Iterator[Value]:
+        """Loops over axes of the window, and the number of the tap in them."""
         number: Value = I64.const(0)
         with ExitStack() as opened:
-            for axis in self.pieces.taps:
+            for axis in axes:
                 size = self.emitter.index(axis.size)
                 loop = opened.enter_context(f.loop(I64.const(0), size))
                 opened.enter_context(self.emitter.binding(axis, loop.index))
@@ -174,60 +202,59 @@ class PanelWriter:
     # -- packing --------------------------------------------------------------------------------------------------
 
     def _pack_masked(self, f: Function, begin: Value, length: Value, start: Value, step: Value, steps: Value) -> None:
-        """One tap of a run, where loads and stores take masks."""
-        inside = self._bits_inside(f, begin, length) if self.pieces.inside else None
+        """A row, where loads and stores take masks: those of a tap along it are the same for all other taps and steps."""
+        *others, along = self.pieces.taps or (None,)
 
         def copy(place: Value) -> None:
             lanes = self.emitter.lanes
             assert lanes
-            assert lanes.mask
-            on = lanes.mask
-            if inside is not None:
-                narrow = f.convert("trunc", f.shift_right(inside, f.sub(lanes.base, begin)), Type(f"i{self.lanes}"))
-                on = f.bit_and(on, f.bitcast(narrow, on.type))
-            self._copy(f, place, step, steps, on, lanes.mask)
+            inside = f.sub(low, lanes.base), f.sub(high, lanes.base)
+            with self._taps(f, others) as tap:
+                number = f.add(f.mul(tap, count), number_along)
+                self._copy(f, self._row_of(f, place, number), step, steps, (inside, self._holds()), lanes.mask)
 
-        with self._leading_at_zero(self.pieces.run):
+        with self._taps(f, self.pieces.taps[-1:]) as number_along:
+            count = self.emitter.index(along.size) if along else I64.const(1)
+            low, high = self._range_inside(f, begin, length)
             self._vectors(f, begin, length, start, copy)
 
-    def _bits_inside(self, f: Function, begin: Value, length: Value) -> Value:
-        """One bit for each place of a run: whether this tap of its window meets an element."""
-        p = self.pieces
-        if not p.inside:
-            return f.sub(f.shift_left(I64.const(1), length), I64.const(1))
-        bits = f.alloca(I64, 1)
-        f.store(I64.const(0), bits)
-        with f.apart():
-            size = self.emitter.index(self.last.size)
-            with self._rows(f, p.columns[p.run : -1], size, begin, length) as (row, first, count):
-                low, high = self._range_inside(f, first, count)
-                ones = f.sub(f.shift_left(I64.const(1), f.sub(high, low)), I64.const(1))
-                lane = f.sub(f.add(f.mul(row, size), low), begin)
-                f.store(f.bit_or(f.load(bits, I64), f.shift_left(ones, lane)), bits)
-        return f.load(bits, I64)
+    def _row_of(self, f: Function, place: Value, tap: Value) -> Value:
+        return f.offset(place, f.mul(tap, I64.const(self.width)), self.type.scalar)
+
+    def _holds(self) -> Value | None:
+        """Whether there are elements at all in the open row, for the open tap."""
+        f, emitter = self.emitter.f, self.emitter
+        found: Value | None = None
+        for factor, rest in self._bounds():
+            if factor == 0:
+                one = f.compare("sgt", emitter.index(rest), I64.const(0))
+                found = one if found is None else f.bit_and(found, one)
+        return found
+
+    def _bounds(self) -> list[tuple[int, Dim]]:
+        bounds = [bound_of(condition, self.last) for condition in self.pieces.inside]
+        return [bound for bound in bounds if bound is not None]
 
     def _range_inside(self, f: Function, first: Value, count: Value) -> tuple[Value, Value]:
-        """From where to where the places of a row, `count` of them from `first` on, have an element for this tap."""
-        low, end = first, f.add(first, count)
-        high = end
-        for condition in self.pieces.inside:
-            bound = bound_of(condition, self.last)
-            assert bound is not None
-            factor, rest = bound
-            if factor == 0:
-                holds = f.compare("sgt", self.emitter.index(rest), I64.const(0))
-                high = f.select(holds, high, first)
-            elif factor < 0:  # place * -factor < rest
+        """From where to where the places of a row, `count` of them from `first` on, have an element for this tap, if the row has any."""
+        low = first
+        high = end = f.add(first, count)
+        for factor, rest in self._bounds():
+            if factor < 0:  # place * -factor < rest
                 high = least(f, high, self.emitter.index(ceildiv(rest, -factor)))
-            else:
+            elif factor > 0:
                 low = f.intrinsic("smax", I64, low, self.emitter.index(floordiv(-rest, factor) + 1))
         low = least(f, low, end)
         return low, f.intrinsic("smax", I64, low, high)
 
+    def _range_of_row(self, f: Function, first: Value, count: Value) -> tuple[Value, Value]:
+        """The same, empty if the row has no elements for this tap."""
+        low, high = self._range_inside(f, first, count)
+        holds = self._holds()
+        return low, high if holds is None else f.select(holds, high, low)
+
     def _pack_ranges(self, f: Function, begin: Value, length: Value, start: Value, step: Value, steps: Value) -> None:
-        """One tap of a row without masks: zeros, elements, zeros."""
-        end = f.add(begin, length)
-        low, high = self._range_inside(f, begin, length) if self.pieces.inside else (begin, end)
+        """A row without masks: zeros, elements, zeros."""
 
         def clear(place: Value) -> None:
             lanes = self.emitter.lanes
@@ -235,18 +262,24 @@ class PanelWriter:
                 f.store(self.type.with_lanes(lanes.count if lanes else 0).const(0), loop.carried[0])
                 loop.next = [self._next_row(f, loop.carried[0])]
 
-        for first, last, body in ((begin, low, clear), (low, high, lambda place: self._copy(f, place, step, steps, None, None)), (high, end, clear)):
-            with f.apart():
-                self._vectors(f, first, f.sub(last, first), f.offset(start, f.sub(first, begin), self.type.scalar), body)
+        def copy(place: Value) -> None:
+            self._copy(f, place, step, steps, None, None)
+
+        with self._taps(f, self.pieces.taps) as tap:
+            low, high = self._range_of_row(f, begin, length)
+            target = self._row_of(f, start, tap)
+            for first, last, body in ((begin, low, clear), (low, high, copy), (high, f.add(begin, length), clear)):
+                self._vectors(f, first, f.sub(last, first), f.offset(target, f.sub(first, begin), self.type.scalar), body)
 
     def _next_row(self, f: Function, place: Value) -> Value:
         return f.offset(place, I64.const(self.pieces.depth * self.width), self.type.scalar)
 
-    def _copy(self, f: Function, place: Value, step: Value, steps: Value, on: Value | None, mask: Value | None) -> None:
+    def _copy(self, f: Function, place: Value, step: Value, steps: Value, inside: tuple[Range, Value | None] | None, mask: Value | None) -> None:
         """The open lanes of one tap, step by step: two pointers that move on."""
         emitter, x = self.emitter, self.pieces.element
         with emitter.binding(self.pieces.step, step):
             source, stride = emitter.place(x, self.pieces.step)
+        load = emitter.range_load(x, *(inside or (None, None)))
         with f.loop(I64.const(0), steps, carried=[source, place]) as loop:
-            f.store(emitter.load_from(x, loop.carried[0], on), loop.carried[1], mask)
+            f.store(load(loop.carried[0]), loop.carried[1], mask)
             loop.next = [f.offset(loop.carried[0], stride, self.type.scalar), self._next_row(f, loop.carried[1])]

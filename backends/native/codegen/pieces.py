@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from graphdl.kernel.expression import Axis, Expr, Guard, IndexValue, Load, Reduce, Scalar, is_const
+from graphdl.kernel.expression import Axis, Expr, Guard, IndexValue, Load, Reduce, Scalar, fresh_axis, is_const
 from graphdl.kernel.program import Store
 from graphdl.sizes import Dim, product
 
@@ -22,13 +22,14 @@ MOST_TAPS = 512  # of a window whose panel, for one channel, stays in the caches
 
 @dataclass(frozen=True)
 class Pieces:
-    """The right side over its own axes: `element` where all of `inside` holds, else zero.
+    """A sum of products over its own axes: of `left` and, to the right of it, `element` where all of `inside` holds, else zero.
 
     `columns` are the axes of the product's columns; `step` is the outermost reduced axis, `taps` are those below it. The columns from
     `run` on lie in memory as one, and those from `written` on likewise for the stores: the leading ones of them may be left at 0 while
     the last one runs on.
     """
 
+    left: Expr
     element: Load
     inside: tuple[Expr, ...]
     columns: tuple[Axis, ...]
@@ -45,24 +46,30 @@ class Pieces:
         return product(axis.size for axis in self.taps)  # type: ignore[return-value]
 
 
-def pieces_of(x: Reduce, right: Expr, columns: Sequence[Axis], stores: Sequence[Store]) -> Pieces | None:
-    """The right side of a sum of products in pieces, or None if it is no window over rows or a matrix anyway."""
-    step, *taps = x.reduced
-    known = [axis.size for axis in taps if isinstance(axis.size, int)]
+def pieces_of(x: Reduce, left: Expr, right: Expr, columns: Sequence[Axis], stores: Sequence[Store]) -> Pieces | None:
+    """A sum of products whose right side lies in pieces, or None if that is no window over rows or a matrix anyway."""
     found = _element(right)
-    if len(known) < len(taps) or product(known) > MOST_TAPS or found is None:  # type: ignore[operator]
+    if found is None:
         return None
     element, inside = found
+    step, *taps = x.reduced
+    if any(step in one.axes for one in inside):  # there is one channel only, and so no axis of channels
+        step, taps = fresh_axis(1), [*x.reduced]
+    known = [axis.size for axis in taps if isinstance(axis.size, int)]
+    if len(known) < len(taps) or product(known) > MOST_TAPS:  # type: ignore[operator]
+        return None
     offset, last = element.index[0], columns[-1]
     strides = [linear_part(offset, axis) for axis in (last, *columns[:-1], *x.reduced)]
-    if None in strides or any(step in one.axes or bound_of(one, last) is None for one in inside):
+    if None in strides or any(bound_of(one, last) is None for one in inside):
         return None
+    if any(not one.axes.isdisjoint(taps[:-1]) and last in one.axes for one in inside):
+        return None  # the range of a row depends on more than the tap along it
     stride = strides[0][0]  # type: ignore[index]
     if (stride != 1 and not is_strided(stride)) or (not inside and stride == 1 and (not taps or len(columns) == 1)):
         return None  # nothing that vectors are good at; a matrix
     run = _first_of_run(columns, [offset]) if stride == 1 else len(columns) - 1
     written = len(columns) - 1 if _uses_indices(stores, x, columns) else _first_of_run(columns, _offsets(stores, x))
-    return Pieces(element, inside, tuple(columns), run, written, step, tuple(taps), x, tuple(stores))
+    return Pieces(left, element, inside, tuple(columns), run, written, step, tuple(taps), x, tuple(stores))
 
 
 def _element(right: Expr) -> tuple[Load, tuple[Expr, ...]] | None:

@@ -103,7 +103,7 @@ def _windows(x: Reduce, left: Expr, right: Expr, flat: Flat, columns: list[Axis]
     moved = substitute_axes(x, outer_values)
     assert isinstance(moved, Reduce)
     stores = tuple(Store(s.buffer, s.axes, (substitute(s.index[0], outer_values),), substitute_axes(s.value, outer_values)) for s in flat.stores)
-    pieces = pieces_of(moved, substitute_axes(right, outer_values), columns, stores)
+    pieces = pieces_of(moved, *(substitute_axes(side, outer_values) for side in (left, right)), columns, stores)
     return None if pieces is None else replace(found, pieces=pieces)
 
 
@@ -260,6 +260,11 @@ def traits_of(x: Expr, p: Product, free: Axis) -> Traits:
     return Traits(contiguous, strides is not None and plain, p.batch in x.axes, indexed)
 
 
+def _left_traits(p: Product) -> Traits:
+    found = traits_of(p.a, p, p.m)
+    return found if p.pieces is None or found.is_direct else replace(found, contiguous=None, is_indexed=False)
+
+
 def _right_traits(p: Product) -> Traits:
     if p.pieces is not None:
         return Traits(None, is_direct=False, batched=p.batch in p.pieces.element.axes, taps=p.pieces.depth)
@@ -290,7 +295,7 @@ class ProductKernels:
 
 def emit_product(module: Module, target: Target, name: str, p: Product, shape: Shape[Dim]) -> ProductKernels:  # type: ignore[type-var]
     """Write the kernels of a product; `shape` has the sizes as far as they are known, which the kernels take as arguments."""
-    traits = traits_of(p.a, p, p.m), _right_traits(p)
+    traits = _left_traits(p), _right_traits(p)
     known = Known(*(size if isinstance(size, int) else None for size in (shape.batch, shape.m, shape.n, shape.k)))
     schedule = Schedule.choose(target, REGISTER[p.reduction.dtype], *traits, known)
     arguments = Arguments()

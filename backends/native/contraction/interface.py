@@ -94,6 +94,10 @@ class Pieces(Protocol):
         """Write rows [step * taps, (step + steps) * taps) of B to the panel at `target`: `columns` columns of `batch` from `column` on."""
         ...
 
+    def pack_left(self, f: Function, batch: Value, row: Value, steps: Value, target: Value) -> None:
+        """Write one row of A, all of its k, if A is no matrix in memory."""
+        ...
+
     def finish(self, f: Function, batch: Value, row: Value, rows: Value, column: Value, columns: Value, sums: Value, width: Value) -> None:
         """Consume the finished sums of a tile, whose rows stand `width` elements apart."""
         ...

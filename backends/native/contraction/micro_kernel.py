@@ -129,8 +129,8 @@ class _IndexedWriter(_Writer):
 def window_kernel(module: Module, scalar: Type, lanes: int, tile: Tile) -> str:
     """The name of the micro-kernel whose k runs over steps and, below each, the taps of a window, written into `module` on first use.
 
-    The row of B for a tap lies `offsets[tap]` (i64) elements from that of the step, `b_step` apart. Of its vector v only the lanes on in
-    `masks[tap][v]` (one bit each) are read, and the others are zero: the padding around an image.
+    The row of B for a tap lies `offsets[tap]` (i64) elements from that of the step, `b_step` apart. Only the lanes on in
+    `masks[tap]` (i64, a bit for each column) are read, and the others are zero: the padding around an image.
     """
     name = f"contract_{scalar.suffix}_{tile.rows}x{tile.vectors}x{lanes}w"
     if name not in module.functions:
@@ -166,5 +166,5 @@ class _WindowWriter(_Writer):
     def _lanes_on(self, tap: Value, v: int) -> Value:
         f, lanes = self.f, self.vector.lanes
         bits = Type(f"i{lanes}")
-        place = f.add(f.mul(tap, I64.const(self.tile.vectors)), I64.const(v))
+        place = f.add(f.mul(tap, I64.const(I64.bits // lanes)), I64.const(v))
         return f.bitcast(f.load(f.offset(self.bits, place, bits.scalar), bits), Type("i1", lanes))

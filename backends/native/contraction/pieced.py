@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from ..llvm import I1, I64, Function, Module, Type, Value
+from ..llvm import I1, I64, Function, Module, Value
 from .dispatch import MicroKernels
 from .interface import Parts, Window
 from .kernel import Prepare, call_kernel, least, open_kernel, split
@@ -59,7 +59,7 @@ class _Compute:
         self.sums = f.alloca(schedule.scalar, self.tile_size * schedule.group_tiles)
         self.partial = f.alloca(schedule.scalar, self.tile_size)
         taps = schedule.b.taps
-        self.offsets, self.masks = f.alloca(I64, taps), f.alloca(Type(f"i{schedule.lanes}"), taps * schedule.table.full.vectors)
+        self.offsets, self.masks = f.alloca(I64, taps), f.alloca(I64, taps)
         self.packed = f.alloca(schedule.scalar, schedule.longest_steps * taps * schedule.panel_columns)
 
     def run(self, task: Value) -> None:
