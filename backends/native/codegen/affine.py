@@ -254,11 +254,11 @@ def merge_reduced(root: Expr, merged: dict[Expr, Expr]) -> Expr:
     return transform(root, leaf)
 
 
-def share(flat: Flat) -> tuple[Flat, dict[Atom, Dim]]:
+def share(flat: Flat, kept: Axis | None = None) -> tuple[Flat, dict[Atom, Dim]]:
     """The nest with its larger sizes and strides as symbols, and their values: nests that differ only in them get one code.
 
     Every place gets a symbol of its own, so that which of the numbers happen to be equal does not matter; equal places of one
-    buffer get the same, so that equal reductions stay one expression.
+    buffer get the same, so that equal reductions stay one expression. The axis `kept` keeps its size.
     """
     values: dict[Atom, Dim] = {}
 
@@ -270,7 +270,7 @@ def share(flat: Flat) -> tuple[Flat, dict[Atom, Dim]]:
         return as_size(atom)
 
     reduced = [axis for store in flat.stores for x in walk(store.value) if isinstance(x, Reduce) for axis in x.reduced]
-    renamed = {axis: fresh_axis(named(axis.size)) for axis in dict.fromkeys((*flat.axes, *reduced))}
+    renamed = {axis: fresh_axis(axis.size if axis is kept else named(axis.size)) for axis in dict.fromkeys((*flat.axes, *reduced))}
     axes = [*renamed.values()]
     flat = _rename(flat, {old: as_size(new) for old, new in renamed.items()}, tuple(renamed[axis] for axis in flat.axes), {k: (v,) for k, v in renamed.items()})
 

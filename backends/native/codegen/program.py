@@ -21,7 +21,7 @@ from .entry import EntryWriter
 from .form import Key, form_of
 from .function import Arguments, KernelFunction
 from .launch import Choice, Item, Launch, Repetition, Values, Waiting, launches_of, parts_of
-from .nest import emit_nest, schedule_nest, work_of
+from .nest import emit_nest, has_short_rows, schedule_nest, work_of
 from .product import Product, emit_product, match_product
 from .steps import emit_cumulative, emit_scatter
 from .stream import STREAMS, streaming
@@ -163,7 +163,10 @@ class ProgramEmitter:
         work, streams = work_of(flat), streaming(flat, schedule.lanes, self.target)
         values = {**values, STREAMS: streams}
         if schedule.kind not in ("row", "whole"):
-            flat, schedule = shared, schedule_nest(shared, self.target)
+            if has_short_rows(flat):
+                shared, values = share(flat, flat.axes[-1])
+                values = {**values, STREAMS: streams}
+            flat, schedule = shared, schedule_nest(shared, self.target, len(schedule.inner))
         kernel = KernelFunction(self.module, self.target, name)
         emit_nest(kernel, flat, schedule, may_stream=streams != 0)
         self._launch(name, kernel.arguments, substitute(schedule.tasks, values), work, step, values)
