@@ -103,7 +103,7 @@ def _windows(x: Reduce, left: Expr, right: Expr, flat: Flat, columns: list[Axis]
     moved = substitute_axes(x, outer_values)
     assert isinstance(moved, Reduce)
     stores = tuple(Store(s.buffer, s.axes, (substitute(s.index[0], outer_values),), substitute_axes(s.value, outer_values)) for s in flat.stores)
-    pieces = pieces_of(moved, *(substitute_axes(side, outer_values) for side in (left, right)), columns, stores)
+    pieces = pieces_of(moved, substitute_axes(left, outer_values), substitute_axes(right, outer_values), columns, stores)
     return None if pieces is None else replace(found, pieces=pieces)
 
 

@@ -149,22 +149,29 @@ class _WindowWriter(_Writer):
     def write(self) -> None:
         f = self.f
         pointers, zero = self._pointers(), self._zero()
-        steps = f.add(f.emit(I64, f"udiv i64 {AHEAD}, {self.taps.text}"), I64.const(1))
-        self.ahead = f.mul(self.b_step, steps)
-        with f.loop(I64.const(0), self.steps, carried=[self.b, *pointers, *zero]) as step:
-            b = step.carried[0]
-            with f.loop(I64.const(0), self.taps, carried=step.carried[1:]) as tap:
-                rows, sums = tap.carried[: len(pointers)], tap.carried[len(pointers) :]
-                self.masks = [self._lanes_on(tap.index, v) for v in range(self.tile.vectors)]
-                start = self._element(b, f.load(f.offset(self.offsets, tap.index, "i64"), I64))
-                self._fetch(self._element(start, self.ahead))
-                tap.next = [*(self._element(p, self.a_k) for p in rows), *self._step(start, rows, sums)]
-            step.next = [self._element(b, self.b_step), *tap.carried]
-        self._store(step.carried[1 + len(pointers) :])
+        depth, begun = f.mul(self.steps, self.taps), len(pointers) + 2
+        with f.loop(I64.const(0), depth, carried=[self.b, I64.const(0), *pointers, *zero]) as loop:  # one loop: in two, addresses would be spilled
+            b, tap, rows, sums = loop.carried[0], loop.carried[1], loop.carried[2:begun], loop.carried[begun:]
+            start = self._element(b, f.load(f.offset(self.offsets, tap, "i64"), I64))
+            self._fetch_following(start, tap)
+            self.masks = self._lanes_on(tap)
+            following = [*(self._element(p, self.a_k) for p in rows), *self._step(start, rows, sums)]
+            after = f.add(tap, I64.const(1))
+            ends = f.compare("eq", after, self.taps)
+            loop.next = [f.select(ends, self._element(b, self.b_step), b), f.select(ends, I64.const(0), after), *following]
+        self._store(loop.carried[begun:])
         f.ret()
 
-    def _lanes_on(self, tap: Value, v: int) -> Value:
-        f, lanes = self.f, self.vector.lanes
-        bits = Type(f"i{lanes}")
-        place = f.add(f.mul(tap, I64.const(I64.bits // lanes)), I64.const(v))
-        return f.bitcast(f.load(f.offset(self.bits, place, bits.scalar), bits), Type("i1", lanes))
+    def _fetch_following(self, start: Value, tap: Value) -> None:
+        """Fetch what the panel to the right reads: of its lines, neighbouring taps fetch different ones."""
+        f, lanes = self.f, I64.const(self.vector.lanes)
+        line = f.mul(f.bit_and(tap, I64.const(1)), lanes)
+        ahead = self._element(self._element(start, line), I64.const(self.tile.vectors * self.vector.lanes))
+        f.intrinsic_void("prefetch", ahead, I32.const(0), I32.const(3), I32.const(1), overload=[PTR])
+
+    def _lanes_on(self, tap: Value) -> list[Value | None]:
+        """The masks of all vectors, by one load."""
+        f, lanes, count = self.f, self.vector.lanes, self.tile.vectors * self.vector.lanes
+        bits = f.convert("trunc", f.load(f.offset(self.bits, tap, "i64"), I64), Type(f"i{count}"))
+        on = f.bitcast(bits, Type("i1", count))
+        return [f.shuffle(on, on, range(v * lanes, (v + 1) * lanes)) for v in range(self.tile.vectors)]
