@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from graphdl.kernel.expression import Axis, Buffer, Const, Expr, Guard, IndexValue, Load, Loaded, Reduce, Scalar, apply, axes_of, const, logical_and, walk
+from graphdl.kernel.expression import Axis, Buffer, Const, Expr, Guard, IndexValue, Load, Loaded, Reduce, Scalar, apply, axes_of, const, is_const, logical_and, walk
 from graphdl.kernel.expression import guard as make_guard
 from graphdl.sizes import Atom, Combined, Dim, Size, SymbolAtom, as_size, atoms_of, ceildiv, floordiv, terms_of
 
@@ -170,8 +170,15 @@ class Emitter:
     def _guarded(self, x: Guard, guard: Expr | None) -> Value:
         """Both sides, each with loads only where it is chosen."""
         inner, outer = _both(guard, x.predicate), _both(guard, apply("bit_not", x.predicate))
+        if self._loads_zeros(x):
+            return self.value(x.body, inner)
         predicate, body, otherwise = self.same_lanes([self.value(x.predicate, guard), self.value(x.body, inner), self.value(x.otherwise, outer)])
         return self.f.select(predicate, body, otherwise)
+
+    def _loads_zeros(self, x: Guard) -> bool:
+        """Whether what is not loaded is wanted as zeros, as masked loads leave it."""
+        lanes = self.lanes
+        return isinstance(x.body, Load) and is_const(x.otherwise, 0.0) and lanes is not None and lanes.axis in x.body.axes
 
     # -- loads --------------------------------------------------------------------------------------------------
 
