@@ -32,23 +32,17 @@ class PanelWriter:
     def look(self, f: Function, batch: Value, column: Value, columns: Value, offsets: Value, masks: Value) -> Window:
         """Whether the panel of `columns` columns from `column` on is one run. If it is, the offset of every tap and its lanes are written."""
         p, emitter = self.pieces, self.emitter
-        if not self._may_run:
+        if not (emitter.target.has_masks and p.in_runs):
             return Window(I1.const(False), Value("null", PTR), I64.const(0))
         size = self._size(p.run)
         run, begin = split(f, column, size)
-        is_run = f.compare("sle", f.add(begin, columns), size)
+        is_run = f.compare("sle", f.add(begin, columns), size) if p.run else I1.const(True)
         with f.apart(), emitter.binding(self.batch, batch), self._at_row(f, p.columns[: p.run], run):
             pointer, stride = self._start(begin)
             with f.when(is_run):
                 self._note_offsets(f, offsets)
                 self._note_bits(f, begin, columns, masks)
         return Window(is_run, pointer, stride)
-
-    @property
-    def _may_run(self) -> bool:
-        """Whether neighbouring columns are neighbours in memory, and masks are free."""
-        parts = linear_part(self.pieces.element.index[0], self.last)
-        return self.emitter.target.has_masks and parts is not None and parts[0] == 1
 
     def _start(self, begin: Value) -> tuple[Value, Value]:
         """Where the element is for the column `begin` of the open run, the first tap and step 0; and how far the steps are apart."""

@@ -41,6 +41,12 @@ class Pieces:
     stores: tuple[Store, ...]
 
     @property
+    def in_runs(self) -> bool:
+        """Whether neighbouring columns of a run are neighbours in memory."""
+        parts = linear_part(self.element.index[0], self.columns[-1])
+        return parts is not None and parts[0] == 1
+
+    @property
     def depth(self) -> int:
         """The number of taps."""
         return product(axis.size for axis in self.taps)  # type: ignore[return-value]

@@ -267,7 +267,9 @@ def _left_traits(p: Product) -> Traits:
 
 def _right_traits(p: Product) -> Traits:
     if p.pieces is not None:
-        return Traits(None, is_direct=False, batched=p.batch in p.pieces.element.axes, taps=p.pieces.depth)
+        pieces = p.pieces
+        batched = p.batch in pieces.element.axes
+        return Traits(None, False, batched, taps=pieces.depth, in_runs=pieces.in_runs, is_one_run=pieces.run == 0)
     return traits_of(p.b, p, p.n)
 
 

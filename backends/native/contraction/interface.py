@@ -45,6 +45,8 @@ class Traits:
     batched: bool = True  # it depends on the batch index; otherwise it is packed once for all
     is_indexed: bool = False  # the engine may read it in place through `Operand.indexed`
     taps: int = 0  # if not 0, it lies in pieces: `Parts.pieces` packs a panel, so many rows for each step of k
+    in_runs: bool = False  # neighbouring columns of those pieces are neighbours in memory, for as long as a run lasts
+    is_one_run: bool = False  # which is for all columns
 
 
 class Operand(Protocol):

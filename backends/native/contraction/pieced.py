@@ -54,7 +54,7 @@ class _Compute:
         self.blocks, self.block = (quantity.value for quantity in schedule.step_blocks(shape))
         packs_a = schedule.packs_a(shape).value
         self.sources = Sources(f, schedule, parts, shape, f.compare("ne", packs_a, I64.const(0)), f.compare("ne", I64.const(0), I64.const(0)))
-        self.kernels = MicroKernels(f, schedule, parts.m)
+        self.kernels = MicroKernels(f, schedule, parts.m if schedule.known.m is None else I64.const(schedule.known.m))
         self.tile_size = schedule.sums_per_tile
         self.sums = f.alloca(schedule.scalar, self.tile_size * schedule.group_tiles)
         self.partial = f.alloca(schedule.scalar, self.tile_size)
@@ -76,8 +76,9 @@ class _Compute:
         with f.loop(I64.const(0), self.blocks) as block:
             step = f.mul(block.index, self.block)
             count = least(f, self.block, f.sub(steps, step))
-            with self._unless(window.is_run):
-                self.pieces.pack(f, batch, column, columns, step, count, self.packed)
+            if self.schedule.packs_pieces:
+                with self._unless(window.is_run):
+                    self.pieces.pack(f, batch, column, columns, step, count, self.packed)
             is_first = f.compare("eq", block.index, I64.const(0))
             is_last = f.compare("eq", f.add(block.index, I64.const(1)), self.blocks)
             with f.loop(first, last) as tile:
@@ -98,10 +99,11 @@ class _Compute:
                 b = f.offset(window.pointer, f.mul(step, window.stride), self.scalar)
                 taps = (count, self.offsets, self.masks, self.taps)
                 call_kernel(f, self.kernels.windows(rows), (*a, b, window.stride, *taps, partial, self.width))
-        with self._unless(window.is_run):
-            depth = f.mul(count, self.taps)
-            kernel = self.kernels.full(rows, masked=False, streams=False)
-            call_kernel(f, kernel, (*a, self.packed, self.width, depth, partial, self.width, panel.columns))
+        if self.schedule.packs_pieces:
+            with self._unless(window.is_run):
+                depth = f.mul(count, self.taps)
+                kernel = self.kernels.full(rows, masked=False, streams=False)
+                call_kernel(f, kernel, (*a, self.packed, self.width, depth, partial, self.width, panel.columns))
         with self._unless(is_first):
             self._accumulate(rows, sums)
         with f.when(is_last):

@@ -95,7 +95,12 @@ class Schedule:
     @property
     def reads_windows(self) -> bool:
         """Whether panels of B that are one run in memory are read in place, under masks."""
-        return self.in_pieces and self.target.has_masks
+        return self.in_pieces and self.b.in_runs and self.target.has_masks
+
+    @property
+    def packs_pieces(self) -> bool:
+        """Whether there may be panels that are not."""
+        return self.in_pieces and not (self.reads_windows and self.b.is_one_run)
 
     @property
     def longest_steps(self) -> int:
