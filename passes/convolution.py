@@ -119,7 +119,7 @@ def _seen(own: Dim, before: Dim, size: Dim) -> tuple[int, Dim]:
         cut = max(int(own - end), 0) if isinstance(own - end, int) else 0  # type: ignore[arg-type]
         return start, own - start - cut if start or cut else own
     kept = max(min(size - before, own) - start, 0)
-    return (start, kept) if kept < own and kept > 0 else (0, kept if kept < own else own)
+    return (start, kept) if kept < own and kept > 0 else (0, min(own, kept))
 
 
 def _strides_of(sizes: Sequence[Dim]) -> Shape:

@@ -11,7 +11,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from graphdl.kernel.expression import Axis, Buffer, Const, Expr, Guard, IndexValue, Load, Loaded, Reduce, Scalar, apply, axes_of, const, is_const, logical_and, walk
+from graphdl.kernel.expression import (
+    Axis,
+    Buffer,
+    Const,
+    Expr,
+    Guard,
+    IndexValue,
+    Load,
+    Loaded,
+    Reduce,
+    Scalar,
+    apply,
+    axes_of,
+    const,
+    is_const,
+    logical_and,
+    walk,
+)
 from graphdl.kernel.expression import guard as make_guard
 from graphdl.sizes import Atom, Combined, Dim, Size, SymbolAtom, as_size, atoms_of, ceildiv, floordiv, terms_of
 
