@@ -55,7 +55,8 @@ class VectorLoop:
             return
         step = min(self.lanes, AT_ONCE * self.single)
         if self.known is not None:
-            step = min(step, -(-(self.known % self.lanes) // self.single) * self.single)
+            registers = -(-(self.known % self.lanes) // self.single)
+            step = min(step, self.single << (registers.bit_length() - 1))  # other than powers of two are taken apart, element by element
         with f.loop(self.split, self.end, step) as loop:
             mask = f.tail_mask(f.sub(self.end, loop.index), step)
             with emitter.vector(self.axis, loop.index, step, mask):
