@@ -41,7 +41,7 @@ class Network:
 
     def weights(self, s: Sizes) -> dict[str, Array]:
         """Seeded values: maps of deviation 1 / sqrt(inputs), scales near 1, biases near 0."""
-        return {name: _value(name, shape) for name, shape in self.shapes(s).items()}
+        return drawn_weights(self.shapes(s))
 
     def _graphdl(self, s: Sizes) -> Run:
         import graphdl as gd
@@ -109,6 +109,11 @@ class Network:
             return [loss.block_until_ready()]
 
         return step
+
+
+def drawn_weights(shapes: Shapes) -> dict[str, Array]:
+    """A seeded value for every name: maps of deviation 1 / sqrt(inputs), scales near 1, biases near 0."""
+    return {name: _value(name, shape) for name, shape in shapes.items()}
 
 
 def _value(name: str, shape: tuple[int, ...]) -> Array:

@@ -27,7 +27,9 @@ from graphdl.rewrite import rewrite
 from graphdl.sizes import Dim, ceildiv, product
 from graphdl.types import Shape, is_floating
 
-FEW_TAPS = 32  # of a kernel whose taps are read where they lie, with the borders masked
+FEW_TAPS = 32  # of a kernel whose taps are read where they lie, with the borders masked, if its windows stand apart
+FEWEST_TAPS = 9  # the same if they do not
+MOST_TAPS = 512  # of a kernel that is read tap by tap
 FEW_CHANNELS = 8  # columns below which a product by taps would leave vectors mostly empty
 
 
@@ -62,14 +64,23 @@ def _rewritten(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor |
         return _interleaved(op, x, w, counts) if known else None
     if _has_many_taps(w.shape[2:], counts):
         return None if _is_settled(op, x) else _by_kernel(op, x, w, counts)
+    if _is_product(op, w):
+        return None
     return None if _is_sparse(op, x, w) else _flat(op, x, w, counts)
 
 
-def _is_sparse(op: Convolution, x: Tensor, w: Tensor) -> bool:
-    """Whether every channel is a group of its own and few windows look at it: then nothing is to be tiled, and phases cost more than borders."""
+def _is_product(op: Convolution, w: Tensor) -> bool:
+    """Whether every group has several outputs, and a window of few taps: such sums of products are packed piece by piece as they are."""
     taps = [size for size in w.shape[2:] if isinstance(size, int)]
-    known = len(taps) == w.ndim - 2 and math.prod(taps) <= FEW_TAPS
-    return known and max(op.strides) > 1 and op.groups == x.shape[1] == w.shape[0]
+    return len(taps) == w.ndim - 2 and math.prod(taps) <= MOST_TAPS and w.shape[0] != op.groups
+
+
+def _is_sparse(op: Convolution, x: Tensor, w: Tensor) -> bool:
+    """Whether every channel is a group of its own and few taps look at it: then nothing is to be tiled, and copies cost more than borders."""
+    taps = [size for size in w.shape[2:] if isinstance(size, int)]
+    known = len(taps) == w.ndim - 2
+    few = FEW_TAPS if max(op.strides) > 1 else FEWEST_TAPS
+    return known and math.prod(taps) <= few and op.groups == x.shape[1] == w.shape[0]
 
 
 def _is_settled(op: Convolution, x: Tensor) -> bool:
@@ -88,16 +99,27 @@ def _has_many_taps(kernel: Shape, counts: Shape) -> bool:
 def fitted(x: Tensor, low: Sequence[Dim], sizes: Sequence[Dim]) -> Tensor:
     """Spatial axes that begin `low` places earlier and have these `sizes`: with zeros around, or cut off."""
     lead = x.ndim - len(low)
-    high = [size - own - before for size, own, before in zip(sizes, x.shape[lead:], low, strict=True)]
-    cut_low, cut_high = ([max(-width, 0) if isinstance(width, int) else 0 for width in widths] for widths in (low, high))
-    if any(cut_low) or any(cut_high):
-        kept = [own - a - b for own, a, b in zip(x.shape[lead:], cut_low, cut_high, strict=True)]
-        x = Slice((0,) * lead + tuple(cut_low), x.shape[:lead] + tuple(kept), (1,) * x.ndim)(x)
-    widths = [tuple(width + cut for width, cut in zip(side, cuts, strict=True)) for side, cuts in ((low, cut_low), (high, cut_high))]
+    seen = [_seen(own, before, size) for own, before, size in zip(x.shape[lead:], low, sizes, strict=True)]
+    if any(kept is not own for (_, kept), own in zip(seen, x.shape[lead:], strict=True)):
+        starts, kept = (0,) * lead + tuple(start for start, _ in seen), x.shape[:lead] + tuple(kept for _, kept in seen)
+        x = Slice(starts, kept, (1,) * x.ndim)(x)
+    first = [0 if isinstance(before, int) and before < 0 else size if kept == 0 else before for before, (_, kept), size in zip(low, seen, sizes, strict=True)]
+    last = [size - kept - before for before, (_, kept), size in zip(first, seen, sizes, strict=True)]
     none = (0,) * lead
-    if any(width != 0 for side in widths for width in side):
-        x = Pad(none + widths[0], none + widths[1], 0.0)(x)
+    if any(width != 0 for width in (*first, *last)):
+        x = Pad((*none, *first), (*none, *last), 0.0)(x)
     return x
+
+
+def _seen(own: Dim, before: Dim, size: Dim) -> tuple[int, Dim]:
+    """The first of `own` places that are seen from `before` places earlier on, and how many are, in `size` places."""
+    start = max(-before, 0) if isinstance(before, int) else 0
+    if not (isinstance(own, int) and isinstance(before, int) and isinstance(size, int)):
+        end = size - before
+        cut = max(int(own - end), 0) if isinstance(own - end, int) else 0  # type: ignore[arg-type]
+        return start, own - start - cut if start or cut else own
+    kept = max(min(size - before, own) - start, 0)
+    return (start, kept) if kept < own and kept > 0 else (0, min(own, kept))
 
 
 def _strides_of(sizes: Sequence[Dim]) -> Shape:

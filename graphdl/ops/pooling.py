@@ -208,10 +208,24 @@ class PlaceTaps(Fixed):
 
     def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
         if self.is_apart:
-            padded = [i + low for i, low in zip(index[2:], self.low, strict=True)]
-            return self._share(index, tuple(i % s for i, s in zip(padded, self.strides, strict=True)), out, operands)
+            return self._only_share(index, out, operands)
         tap = fresh_axis(self.size)
         return reduce("sum", (tap,), self._share(index, self.unravelled(as_size(tap)), out, operands))
+
+    def _only_share(self, index: Index, out: TensorType, operands: tuple[Access, ...]) -> Expr:
+        """What the one window gives that an element may belong to."""
+        x, chosen = operands
+        counts: Shape = x.type.shape[2:]  # type: ignore[attr-defined]
+        padded = [i + low for i, low in zip(index[2:], self.low, strict=True)]
+        taps = [place % s for place, s in zip(padded, self.strides, strict=True)]
+        where = (*index[:2], *(place // s for place, s in zip(padded, self.strides, strict=True)))
+        inside = const(True, "bool")
+        number: Dim = 0
+        for at, count, tap, size in zip(where[2:], counts, taps, self.kernel, strict=True):
+            inside = logical_and(inside, logical_and(apply("less", index_value(at), index_value(count)), apply("less", index_value(tap), index_value(size))))
+            number = number * size + tap
+        is_chosen = apply("equal", chosen(where), index_value(number))
+        return guard(inside, guard(is_chosen, x(where), const(0, out.dtype)), const(0, out.dtype))
 
     def _share(self, index: Index, taps: Index, out: TensorType, operands: tuple[Access, ...]) -> Expr:
         """What the window gives whose tap lies at `index`, if there is one and it chose that tap."""

@@ -177,7 +177,8 @@ def _merge_domain(flat: Flat) -> Flat:
     for first, second in zip(flat.axes, flat.axes[1:], strict=False):
         together = all((first in store.axes) == (second in store.axes) for store in flat.stores)
         indices = [part for store in flat.stores for part in (store.index[0], *_offsets(store.value))]
-        if not together or not all(_mergeable(index, first, second) for index in indices) or any(_used_otherwise(s.value, first, second) for s in flat.stores):
+        alike = together and all(is_mergeable(index, first, second) for index in indices)
+        if not alike or any(_used_otherwise(s.value, first, second) for s in flat.stores):
             continue
         merged = fresh_axis(first.size * second.size, "i")
         axes = tuple(merged if axis == first else axis for axis in flat.axes if axis != second)
@@ -228,7 +229,7 @@ def merge_reduced(root: Expr, merged: dict[Expr, Expr]) -> Expr:
         k = 0
         while x.kind not in ("argmax", "argmin") and k + 1 < len(axes):
             first, second = axes[k], axes[k + 1]
-            if all(_mergeable(index, first, second) for index in _offsets(body)) and not _used_otherwise(body, first, second):
+            if all(is_mergeable(index, first, second) for index in _offsets(body)) and not _used_otherwise(body, first, second):
                 both = fresh_axis(first.size * second.size)
                 body = substitute_axes(body, {first: 0, second: as_size(both)})
                 axes[k : k + 2] = [both]
@@ -239,12 +240,12 @@ def merge_reduced(root: Expr, merged: dict[Expr, Expr]) -> Expr:
     return transform(root, leaf)
 
 
-def share(flat: Flat) -> tuple[Flat, dict[Atom, Dim]]:
+def share(flat: Flat, kept: Axis | None = None) -> tuple[Flat, dict[Atom, Dim]]:
     """The nest with its larger sizes and strides as symbols, and their values: nests that differ only in them get one code.
 
     Of a symbolic size or stride it is the number that divides it: 96*H*W and 42*H*W are one. Every place gets a symbol of its own,
     so that which of the numbers happen to be equal does not matter; equal places of one buffer get the same, so that equal
-    reductions stay one expression.
+    reductions stay one expression. The axis `kept` keeps its size.
     """
     values: dict[Atom, Dim] = {}
 
@@ -257,7 +258,7 @@ def share(flat: Flat) -> tuple[Flat, dict[Atom, Dim]]:
         return size // number * as_size(atom)
 
     reduced = [axis for store in flat.stores for x in walk(store.value) if isinstance(x, Reduce) for axis in x.reduced]
-    renamed = {axis: fresh_axis(named(axis.size)) for axis in dict.fromkeys((*flat.axes, *reduced))}
+    renamed = {axis: fresh_axis(axis.size if axis is kept else named(axis.size)) for axis in dict.fromkeys((*flat.axes, *reduced))}
     axes = [*renamed.values()]
     flat = _rename(flat, {old: as_size(new) for old, new in renamed.items()}, tuple(renamed[axis] for axis in flat.axes), {k: (v,) for k, v in renamed.items()})
 
@@ -288,7 +289,8 @@ def _offsets(root: Expr) -> list[Dim]:
     return [x.index[0] for x in walk(root) if isinstance(x, Load)]
 
 
-def _mergeable(index: Dim, first: Axis, second: Axis) -> bool:
+def is_mergeable(index: Dim, first: Axis, second: Axis) -> bool:
+    """Whether an offset moves by size(second) steps of the second for one of the first."""
     a, b = linear_part(index, first), linear_part(index, second)
     return a is not None and b is not None and a[0] == b[0] * second.size
 

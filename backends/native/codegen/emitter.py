@@ -11,7 +11,24 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from graphdl.kernel.expression import Axis, Buffer, Const, Expr, Guard, IndexValue, Load, Loaded, Reduce, Scalar, apply, axes_of, const, logical_and, walk
+from graphdl.kernel.expression import (
+    Axis,
+    Buffer,
+    Const,
+    Expr,
+    Guard,
+    IndexValue,
+    Load,
+    Loaded,
+    Reduce,
+    Scalar,
+    apply,
+    axes_of,
+    const,
+    is_const,
+    logical_and,
+    walk,
+)
 from graphdl.kernel.expression import guard as make_guard
 from graphdl.sizes import Atom, Combined, Dim, Size, SymbolAtom, as_size, atoms_of, ceildiv, floordiv, terms_of
 
@@ -23,6 +40,7 @@ from .registers import MEMORY, REGISTER, to_memory, to_register
 from .scalar import emit_scalar
 from .strided import is_strided, strided_load, strided_store
 
+Range = tuple[Value, Value]  # the first lane, and the one after the last
 _ORDERED = {"less", "less_equal", "greater", "greater_equal"}
 
 
@@ -157,13 +175,8 @@ class Emitter:
 
     def _lanes_below(self, x: Scalar, lanes: Lanes) -> Value | None:
         """A comparison of indices that holds up to a lane, or from a lane on: lanes are compared, not indices."""
-        left, right = (_index_of(operand) for operand in x.operands)
-        if left is None or right is None:
-            return None
-        smaller, larger = (left, right) if x.function.startswith("less") else (right, left)
-        bound = larger - smaller + int(x.function.endswith("equal"))  # holds where this is positive
-        parts = linear_part(bound, lanes.axis)
-        if parts is None or not isinstance(parts[0], int) or parts[0] == 0 or any(isinstance(atom, Loaded) for atom in atoms_of(bound)):
+        parts = bound_of(x, lanes.axis)
+        if parts is None or parts[0] == 0:
             return None
         step, there = parts[0], as_size(_Base(lanes.axis, lanes.base)) * parts[0] + parts[1]
         if step < 0:  # lane * -step < there
@@ -181,8 +194,15 @@ class Emitter:
         if is_choice(x, None if self.lanes is None else self.lanes.axis):
             return self._chosen(x, guard)
         inner, outer = _both(guard, x.predicate), _both(guard, apply("bit_not", x.predicate))
+        if self._loads_zeros(x):
+            return self.value(x.body, inner)
         predicate, body, otherwise = self.same_lanes([self.value(x.predicate, guard), self.value(x.body, inner), self.value(x.otherwise, outer)])
         return self.f.select(predicate, body, otherwise)
+
+    def _loads_zeros(self, x: Guard) -> bool:
+        """Whether what is not loaded is wanted as zeros, as masked loads leave it."""
+        lanes = self.lanes
+        return isinstance(x.body, Load) and is_const(x.otherwise, 0.0) and lanes is not None and lanes.axis in x.body.axes
 
     # -- loads --------------------------------------------------------------------------------------------------
 
@@ -239,6 +259,48 @@ class Emitter:
             start = self.f.offset(self.address(buffer, parts[1], memory, guard), self.f.mul(lanes.base, I64.const(parts[0])), memory.scalar)
             return strided_load(self.f, start, wide, parts[0], mask)
         return self.f.gather(self.addresses(buffer, offset, memory, guard), wide, mask)
+
+    def place(self, x: Load, axis: Axis) -> tuple[Value, Value]:
+        """Where the element is that the first lane loads, and how many elements further it is for the next index of `axis`."""
+        lanes, memory = self.lanes, MEMORY[x.dtype]
+        along = linear_part(x.index[0], axis)
+        assert along is not None
+        if lanes is None:
+            return self.address(x.buffer, x.index[0], memory), self.index(along[0])
+        parts = linear_part(x.index[0], lanes.axis)
+        assert parts is not None
+        start = self.address(x.buffer, parts[1], memory)
+        return self.f.offset(start, self.f.mul(lanes.base, self.index(parts[0])), memory.scalar), self.index(along[0])
+
+    def range_load(self, x: Load, inside: Range | None, holds: Value | None) -> Callable[[Value], Value]:
+        """What loads `x` from a place given for the first lane: the lanes from `inside[0]` to before `inside[1]` if `holds`, else zero."""
+        lanes, memory, f = self.lanes, MEMORY[x.dtype], self.f
+        if lanes is None:
+            return lambda place: f.load(place, memory)
+        parts = linear_part(x.index[0], lanes.axis)
+        assert parts is not None
+        wide = memory.with_lanes(lanes.count)
+        step = parts[0] if self.target.has_masks and is_strided(parts[0]) else 1
+        on = None if inside is None else self._between(lanes, inside, abs(step), holds)
+        if step > 1:  # what lies between the elements of a range is memory too, so that one range masks it all
+            picked = [lane * step for lane in range(wide.lanes)]
+            return lambda place: _picked(f, f.load(place, wide.with_lanes(wide.lanes * step), on), picked)
+        if step < 0:
+            return lambda place: strided_load(f, place, wide, step, on)
+        if parts[0] == 1:
+            return lambda place: f.load(place, wide, on)
+        steps = f.mul(f.lanes_index(I64.with_lanes(lanes.count)), f.splat(self.index(parts[0]), lanes.count))
+        return lambda place: f.gather(f.offset(f.splat(place, lanes.count), steps, memory.scalar), wide, on)
+
+    def _between(self, lanes: Lanes, inside: Range, step: int, holds: Value | None) -> Value:
+        """The lanes of a range, or all that lies between its first and its last element where those are `step` apart; none unless `holds`."""
+        f, count = self.f, lanes.count * step
+        with self.at_depth(self.depth[lanes.axis]):
+            low, high = inside if step == 1 else (f.mul(bound, I64.const(step)) for bound in inside)
+            before = f.tail_mask(low, count)
+            last = high if step == 1 else f.sub(high, I64.const(step - 1))
+            found = f.bit_and(f.tail_mask(last, count), f.bit_xor(before, before.type.const(True)))
+        return found if holds is None else f.bit_and(found, f.splat(holds, count))
 
     def _mask(self, guard: Expr | None) -> Value | None:
         """The lanes that are within the loop and whose guard holds."""
@@ -365,6 +427,25 @@ class Emitter:
         if lanes:
             return self._mask(guard)
         return None if guard is None else self._anywhere(guard)
+
+
+def _picked(f: Function, wide: Value, places: list[int]) -> Value:
+    return f.shuffle(wide, wide, places)
+
+
+def bound_of(condition: Expr, axis: Axis) -> tuple[int, Dim] | None:
+    """(factor, rest): the condition holds where factor * axis + rest is positive. None for one that is no such comparison of indices."""
+    if not isinstance(condition, Scalar) or condition.function not in _ORDERED:
+        return None
+    left, right = (_index_of(operand) for operand in condition.operands)
+    if left is None or right is None:
+        return None
+    smaller, larger = (left, right) if condition.function.startswith("less") else (right, left)
+    bound = larger - smaller + int(condition.function.endswith("equal"))
+    parts = linear_part(bound, axis)
+    if parts is None or not isinstance(parts[0], int) or any(isinstance(atom, Loaded) for atom in atoms_of(bound)):
+        return None
+    return parts[0], parts[1]
 
 
 def _index_of(x: Expr) -> Dim | None:

@@ -44,9 +44,10 @@ class VectorLoop:
         if self.lanes < 2 or not self.emitter.target.has_masks:
             return 0
         step = min(self.lanes, AT_ONCE * self.single)
-        while self.known is not None and step > self.single and step >= 2 * (self.known % self.lanes):
-            step //= 2
-        return step
+        if self.known is None:
+            return step
+        registers = max(-(-(self.known % self.lanes) // self.single), 1)
+        return min(step, self.single << (registers.bit_length() - 1))
 
     def whole(self, body: Body, start: Sequence[Value] = ()) -> list[Value]:
         """The whole vectors, if there can be any. Returns what the last one leaves; nothing if there are none."""

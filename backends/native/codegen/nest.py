@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graphdl.kernel.expression import Axis, Expr, Load, Reduce, Scalar, walk
 from graphdl.kernel.functions import TABLE
@@ -30,6 +30,9 @@ from .task import Task
 from .tiles import LARGEST, crossing_axis
 
 MAP_BLOCK = 8192  # elements of the vector axis in one task
+SHORT_ROW = 128  # elements of a row that take no longer than beginning a task
+TASK = 4096  # elements of short rows in one task
+LEAST_TASKS = 64  # that are left for threads when short rows are put together
 FEW = 4  # elements of a row that one vector of lanes computes no faster than one by one
 COLUMN_UNROLL = 16  # registers that run down light columns side by side: a stretch of each row long enough to be prefetched
 
@@ -55,8 +58,11 @@ class NestSchedule:
         return product(axis.size for axis in self.outer) * self.blocks
 
 
-def schedule_nest(flat: Flat, target: Target) -> NestSchedule:
-    """Choose a schedule from where the reductions stand and which accesses are contiguous."""
+def schedule_nest(flat: Flat, target: Target, inside: int | None = None) -> NestSchedule:
+    """Choose a schedule from where the reductions stand and which accesses are contiguous.
+
+    `inside` is the number of axes of a map or a column that are loops of one task, where that is known from the sizes themselves.
+    """
     reductions = [x for store in flat.stores for x in walk(store.value) if isinstance(x, Reduce)]
     domain = set(flat.axes)
     prefix = [x for x in reductions if (x.axes & domain) != domain or not flat.axes]
@@ -79,14 +85,34 @@ def schedule_nest(flat: Flat, target: Target) -> NestSchedule:
     shallow = min(len(store.axes) for store in flat.stores)
     if shallow < len(flat.axes):  # some stores end before the innermost axes: those stay inside one task
         return _fitted("row", flat.axes[:shallow], flat.axes[shallow:], vector, lanes, single, 0)
+    depth = _inside(flat) if inside is None else inside
     if reductions:
         lanes = max(lanes, single * COLUMN_UNROLL) if all(_is_plain_sum(x) for x in reductions) and lanes > single else lanes
-        return _fitted("column", flat.axes[:-1], (vector,), vector, lanes, single, lanes)
+        found = _fitted("column", flat.axes[:-depth], flat.axes[-depth:], vector, lanes, single, lanes)
+        return found if depth == 1 else replace(found, block=0)
     across = crossing_axis(flat)
     if across is not None and single > 1:
         side = min(single, LARGEST)
         return NestSchedule("tiles", tuple(axis for axis in flat.axes[:-1] if axis != across), (vector,), across, side, side, side)
-    return _fitted("map", flat.axes[:-1], (vector,), vector, lanes, single, MAP_BLOCK)
+    return _fitted("map", flat.axes[:-depth], flat.axes[-depth:], vector, lanes, single, MAP_BLOCK)
+
+
+def _inside(flat: Flat) -> int:
+    """How many axes one task runs over: one, and where rows are short as many more as fill a task while enough of them are left."""
+    sizes = [axis.size for axis in flat.axes]
+    depth = 1
+    while depth < len(sizes) and all(isinstance(size, int) for size in sizes[-depth - 1 :]):
+        elements = product(sizes[-depth - 1 :])
+        outer = product(sizes[: -depth - 1])
+        if not isinstance(outer, int) or outer < LEAST_TASKS or elements > TASK:  # type: ignore[operator]
+            break
+        depth += 1
+    return depth if has_short_rows(flat) else 1
+
+
+def has_short_rows(flat: Flat) -> bool:
+    """Whether the last axis fills so few registers that its size is worth code of its own."""
+    return bool(flat.axes) and isinstance(flat.axes[-1].size, int) and flat.axes[-1].size <= SHORT_ROW
 
 
 def _fitted(kind: str, outer: tuple[Axis, ...], inner: tuple[Axis, ...], vector: Axis | None, lanes: int, single: int, block: int) -> NestSchedule:

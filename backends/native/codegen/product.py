@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from graphdl.kernel.expression import Axis, Buffer, Expr, Load, Reduce, Scalar, axes_of, fresh_axis, substitute_axes, walk
 from graphdl.kernel.program import Store
@@ -18,6 +18,8 @@ from .affine import Flat, linear_part
 from .emitter import Emitter
 from .function import Arguments, open_emitter
 from .loops import store_all
+from .panels import PanelWriter
+from .pieces import Pieces, pieces_of
 from .recombination import recombined_loads
 from .registers import REGISTER
 
@@ -37,14 +39,28 @@ class Product:
     n: Axis
     k: Axis
     stores: tuple[Store, ...]
+    pieces: Pieces | None = None  # how b lies in memory, if it is read piece by piece
 
     @property
     def shape(self) -> tuple[Dim, Dim, Dim, Dim]:
         return self.batch.size, self.m.size, self.n.size, self.k.size
 
 
-def match_product(flat: Flat) -> Product | None:
-    """The one sum of products that all stores of a kernel share, or None if it is anything else or too small."""
+def match_product(shared: Flat, flat: Flat) -> Product | None:
+    """The one sum of products that all stores of a kernel share, or None if it is anything else or too small.
+
+    `shared` is the nest `flat` with symbols for numbers; only the numbers themselves tell which columns lie in memory as one.
+    """
+    found = _match(shared)
+    if found is None or found.pieces is None:
+        return found
+    own = _match(flat)
+    assert own is not None
+    assert own.pieces is not None
+    return replace(found, pieces=replace(found.pieces, run=own.pieces.run, written=own.pieces.written))
+
+
+def _match(flat: Flat) -> Product | None:
     reductions = list(dict.fromkeys(x for store in flat.stores for x in walk(store.value) if isinstance(x, Reduce)))
     if len(reductions) != 1 or any(store.axes != flat.axes for store in flat.stores) or not flat.axes:
         return None
@@ -59,6 +75,11 @@ def match_product(flat: Flat) -> Product | None:
     if flat.axes[-1] in left.axes:  # the last axis is in both: nothing to tile
         return None
     columns = [axis for axis in flat.axes if axis not in left.axes]
+    rows = [axis for axis in flat.axes if axis not in right.axes]
+    if rows:
+        windows = _windows(x, left, right, flat, columns, rows)
+        if windows is not None:
+            return windows
     apart = columns[:-1] if _is_long(columns[-1].size) else []  # neighbours in memory stay neighbours: the rest goes to the batch
     groups = [
         [axis for axis in flat.axes if (axis in left.axes and axis in right.axes) or axis in apart],
@@ -74,6 +95,18 @@ def match_product(flat: Flat) -> Product | None:
     return found
 
 
+def _windows(x: Reduce, left: Expr, right: Expr, flat: Flat, columns: list[Axis], rows: list[Axis]) -> Product | None:
+    """The product if its right side lies in pieces: then all columns are one axis, samples among them."""
+    batch = [axis for axis in flat.axes if axis not in (*columns, *rows)]
+    found = _united(x, left, right, [batch, rows, columns, list(x.reduced)], flat.stores)
+    outer_values = _parts_of([batch, rows], [found.batch, found.m])
+    moved = substitute_axes(x, outer_values)
+    assert isinstance(moved, Reduce)
+    stores = tuple(Store(s.buffer, s.axes, (substitute(s.index[0], outer_values),), substitute_axes(s.value, outer_values)) for s in flat.stores)
+    pieces = pieces_of(moved, substitute_axes(left, outer_values), substitute_axes(right, outer_values), columns, stores)
+    return None if pieces is None else replace(found, pieces=pieces)
+
+
 def _is_long(size: Dim) -> bool:
     """Whether an axis alone fills the columns of tiles."""
     return not isinstance(size, int) or size >= FEW_COLUMNS
@@ -87,23 +120,26 @@ def _is_short(x: Reduce) -> bool:
 
 def _united(x: Reduce, left: Expr, right: Expr, groups: list[list[Axis]], stores: Sequence[Store]) -> Product:
     """Every group of axes as one axis, its members as quotients and remainders of it."""
-    values: dict[Atom, Dim] = {}
-    axes = []
-    for group in groups:
-        united = group[0] if len(group) == 1 else fresh_axis(product(axis.size for axis in group), "i")
-        axes.append(united)
-        inner: Dim = 1
-        for axis in reversed(group if len(group) > 1 else []):
-            index = floordiv(as_size(united), inner)
-            values[axis] = index if axis is group[0] else mod(index, axis.size)
-            inner = inner * axis.size
-    batch, m, n, k = axes
+    batch, m, n, k = axes = [group[0] if len(group) == 1 else fresh_axis(product(axis.size for axis in group), "i") for group in groups]
+    values = _parts_of(groups, axes)
     renamed = {axis: value for axis, value in values.items() if axis not in x.reduced}
     sums = substitute_axes(x, renamed)
     assert isinstance(sums, Reduce)
     moved = tuple(Store(s.buffer, s.axes, (substitute(s.index[0], values),), substitute_axes(s.value, renamed)) for s in stores)
     a, b = (recombined_loads(substitute_axes(side, values)) for side in (left, right))
     return Product(sums, a, b, batch, m, n, k, moved)
+
+
+def _parts_of(groups: list[list[Axis]], axes: list[Axis]) -> dict[Atom, Dim]:
+    """The axes of every group as quotients and remainders of the one that stands for it."""
+    values: dict[Atom, Dim] = {}
+    for group, united in zip(groups, axes, strict=True):
+        inner: Dim = 1
+        for axis in reversed(group if len(group) > 1 else []):
+            index = floordiv(as_size(united), inner)
+            values[axis] = index if axis is group[0] else mod(index, axis.size)
+            inner = inner * axis.size
+    return values
 
 
 class _Side:
@@ -224,6 +260,19 @@ def traits_of(x: Expr, p: Product, free: Axis) -> Traits:
     return Traits(contiguous, strides is not None and plain, p.batch in x.axes, indexed)
 
 
+def _left_traits(p: Product) -> Traits:
+    found = traits_of(p.a, p, p.m)
+    return found if p.pieces is None or found.is_direct else replace(found, contiguous=None, is_indexed=False)
+
+
+def _right_traits(p: Product) -> Traits:
+    if p.pieces is not None:
+        pieces = p.pieces
+        batched = p.batch in pieces.element.axes
+        return Traits(None, False, batched, taps=pieces.depth, in_runs=pieces.in_runs, is_one_run=pieces.run == 0)
+    return traits_of(p.b, p, p.n)
+
+
 def _unit(x: Load, axis: Axis) -> bool:
     parts = linear_part(x.index[0], axis)
     return parts is not None and parts[0] == 1
@@ -248,7 +297,7 @@ class ProductKernels:
 
 def emit_product(module: Module, target: Target, name: str, p: Product, shape: Shape[Dim]) -> ProductKernels:  # type: ignore[type-var]
     """Write the kernels of a product; `shape` has the sizes as far as they are known, which the kernels take as arguments."""
-    traits = traits_of(p.a, p, p.m), traits_of(p.b, p, p.n)
+    traits = _left_traits(p), _right_traits(p)
     known = Known(*(size if isinstance(size, int) else None for size in (shape.batch, shape.m, shape.n, shape.k)))
     schedule = Schedule.choose(target, REGISTER[p.reduction.dtype], *traits, known)
     arguments = Arguments()
@@ -259,7 +308,8 @@ def emit_product(module: Module, target: Target, name: str, p: Product, shape: S
         opened = _Open(p, emitter)
         batch, m, n, k = (emitter.index(size) for size in p.shape)
         a, b = _Side(opened, p.a, p.m, traits[0]), _Side(opened, p.b, p.n, traits[1])
-        return Parts(batch, m, n, k, a, b, _Finish(opened), emitter.pointer(packed[0]), emitter.pointer(packed[1]))
+        pieces = PanelWriter(emitter, p.pieces, p.batch, p.m, schedule.lanes, schedule.panel_columns) if p.pieces else None
+        return Parts(batch, m, n, k, a, b, _Finish(opened), emitter.pointer(packed[0]), emitter.pointer(packed[1]), pieces)
 
     contraction = emit_contraction(module, schedule, name, prepare)
     return ProductKernels(contraction, schedule, arguments, packed[0], packed[1])

@@ -22,7 +22,7 @@ from .extent import name_extents
 from .form import Key, form_of
 from .function import Arguments, KernelFunction
 from .launch import Choice, Item, Launch, Repetition, Values, Waiting, launches_of, parts_of
-from .nest import emit_nest, schedule_nest, work_of
+from .nest import emit_nest, has_short_rows, schedule_nest, work_of
 from .product import Product, emit_product, match_product
 from .steps import emit_cumulative, emit_scatter
 from .stream import STREAMS, streaming
@@ -158,7 +158,7 @@ class ProgramEmitter:
         named, extents = name_extents(flat)
         shared, numbers = share(named)
         values: Values = {**extents, **numbers}
-        product = match_product(shared)
+        product = match_product(shared, flat)
         if product is not None and work_of(flat) not in range(SMALL_PRODUCT):
             self._product(name, step, product, values)
             return
@@ -166,7 +166,10 @@ class ProgramEmitter:
         work, streams = work_of(flat), streaming(flat, schedule.lanes, self.target)
         values[STREAMS] = streams
         if schedule.kind not in ("row", "whole"):
-            named, schedule = shared, schedule_nest(shared, self.target)
+            if has_short_rows(named):
+                shared, numbers = share(named, named.axes[-1])
+                values = {**extents, **numbers, STREAMS: streams}
+            named, schedule = shared, schedule_nest(shared, self.target, len(schedule.inner))
         kernel = KernelFunction(self.module, self.target, name)
         emit_nest(kernel, named, schedule, may_stream=streams != 0)
         self._launch(name, kernel.arguments, substitute(schedule.tasks, values), work, step, values)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..llvm import I1, I64, Function, Module, Value
 from .dispatch import MicroKernels
 from .interface import Epilogue, Parts
-from .kernel import Prepare, least, open_kernel, split
+from .kernel import Prepare, call_kernel, least, open_kernel, split
 from .matrices import Store
 from .pack import row_address
 from .quantity import Emitted, Shape
@@ -151,7 +151,7 @@ class _Compute:
                 left, left_row, right, b.row_stride, steps.count, f.offset(sums, loop.index, self.scalar), self.width,
                 task.rows, f.sub(task.columns, loop.index),
             )  # fmt: skip
-            _call(f, kernel, arguments)
+            call_kernel(f, kernel, arguments)
 
     def _tile(self, task: _Task, steps: _Steps, sums: Value, in_place: Value) -> None:
         """Panel by panel through the full micro-kernels, or at one stroke when the task is as wide as a flat tile."""
@@ -162,7 +162,7 @@ class _Compute:
 
         def multiply(kernel: Value, column: Value, columns: Value) -> None:
             b = self.sources.right(task.batch, f.add(task.column, column), steps.first)
-            _call(f, kernel, (*a, *b, steps.count, f.offset(c, column, self.scalar), c_row, columns))
+            call_kernel(f, kernel, (*a, *b, steps.count, f.offset(c, column, self.scalar), c_row, columns))
 
         if not schedule.flat or self.width.text == panel.text:
             multiply(self._full(task.rows, task.columns), I64.const(0), task.columns)
@@ -216,7 +216,3 @@ class _Compute:
         address = f.offset(sums, f.add(f.mul(row, self.width), column), self.scalar)
         value = f.load(address, self.schedule.scalar.with_lanes(lanes))
         self.epilogue.store(f, task.batch, f.add(task.row, row), f.add(task.column, column), value, mask)
-
-
-def _call(f: Function, kernel: Value, arguments: tuple[Value, ...]) -> None:
-    f.void(f"call void {kernel.text}({', '.join(argument.typed for argument in arguments)})")

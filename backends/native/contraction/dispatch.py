@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ..llvm import I64, PTR, Function, Value
 from .dot_kernel import dot_kernel
-from .micro_kernel import micro_kernel
+from .micro_kernel import micro_kernel, window_kernel
 from .quantity import Shape
 from .schedule import Schedule
 from .tile import Tile
@@ -26,10 +26,16 @@ class MicroKernels:
         tiles = max(self.schedule.tiles(Shape(1, self.m, 1, 1)), 1)
         return sorted({max(min(height, most), 1) for height in (self.m // tiles, -(-self.m // tiles))})
 
-    def full(self, rows: Value, *, masked: bool) -> Value:
+    def full(self, rows: Value, *, masked: bool, streams: bool = True) -> Value:
         """The micro-kernel for a panel of B, at the height `rows`."""
         full = self.schedule.table.full
-        return self._among({height: self._kernel(Tile(height, full.vectors), masked=masked, streams=True) for height in self._heights(full.rows)}, rows)
+        return self._among({height: self._kernel(Tile(height, full.vectors), masked=masked, streams=streams) for height in self._heights(full.rows)}, rows)
+
+    def windows(self, rows: Value) -> Value:
+        """The one for windows over an image, at the height `rows`."""
+        schedule, full = self.schedule, self.schedule.table.full
+        tiles = {height: Tile(height, full.vectors) for height in self._heights(full.rows)}
+        return self._among({height: window_kernel(self.f.module, schedule.scalar, schedule.lanes, tile) for height, tile in tiles.items()}, rows)
 
     def flat(self, rows: Value) -> Value:
         """The one for a flat tile, at the height `rows`."""

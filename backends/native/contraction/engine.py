@@ -8,6 +8,7 @@ from ..llvm import Module
 from .compute import compute
 from .kernel import Prepare
 from .pack import pack_a, pack_b
+from .pieced import compute_in_pieces
 from .schedule import Schedule
 from .table import index_b
 
@@ -32,7 +33,7 @@ def emit_contraction(module: Module, schedule: Schedule, name: str, prepare: Pre
     return Contraction(
         pack_a(module, schedule, f"{name}_pack_a", prepare) if schedule.may_pack_a else None,
         _pack_b(module, schedule, name, prepare),
-        compute(module, schedule, f"{name}_compute", prepare),
+        (compute_in_pieces if schedule.in_pieces else compute)(module, schedule, f"{name}_compute", prepare),
     )
 
 

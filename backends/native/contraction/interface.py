@@ -44,6 +44,9 @@ class Traits:
     is_direct: bool  # the engine may read it in place through `Operand.direct`
     batched: bool = True  # it depends on the batch index; otherwise it is packed once for all
     is_indexed: bool = False  # the engine may read it in place through `Operand.indexed`
+    taps: int = 0  # if not 0, it lies in pieces: `Parts.pieces` packs a panel, so many rows for each step of k
+    in_runs: bool = False  # neighbouring columns of those pieces are neighbours in memory, for as long as a run lasts
+    is_one_run: bool = False  # which is for all columns
 
 
 class Operand(Protocol):
@@ -72,6 +75,37 @@ class Epilogue(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """A panel of B that lies in one run in memory: where its first column is for the first tap of step 0, how far apart the steps are,
+    and whether it is such a panel at all (i1; if it is not, the rest means nothing).
+    """
+
+    is_run: Value
+    pointer: Value
+    stride: Value
+
+
+class Pieces(Protocol):
+    """A right side that every task reads window by window or packs for itself, and the output that belongs to it."""
+
+    def look(self, f: Function, batch: Value, column: Value, columns: Value, offsets: Value, masks: Value) -> Window:
+        """Whether the panel of `columns` columns from `column` on is one run. If it is, the offset of every tap and its lanes are written."""
+        ...
+
+    def pack(self, f: Function, batch: Value, column: Value, columns: Value, step: Value, steps: Value, target: Value) -> None:
+        """Write rows [step * taps, (step + steps) * taps) of B to the panel at `target`: `columns` columns of `batch` from `column` on."""
+        ...
+
+    def pack_left(self, f: Function, batch: Value, row: Value, steps: Value, target: Value) -> None:
+        """Write one row of A, all of its k, if A is no matrix in memory."""
+        ...
+
+    def finish(self, f: Function, batch: Value, row: Value, rows: Value, column: Value, columns: Value, sums: Value, width: Value) -> None:
+        """Consume the finished sums of a tile, whose rows stand `width` elements apart."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Parts:
     """A contraction inside one kernel function: sizes (i64; constants where known), operands, epilogue and scratch."""
 
@@ -84,3 +118,4 @@ class Parts:
     epilogue: Epilogue
     packed_a: Value | None  # scratch of `Schedule.packed_a_bytes`, needed if that is not always zero
     packed_b: Value | None
+    pieces: Pieces | None = None  # set exactly when the traits of B have taps

@@ -63,3 +63,8 @@ def split(f: Function, index: Value, count: Value) -> tuple[Value, Value]:
     """(index // count, index % count) of non-negative numbers."""
     quotient = f.emit(I64, f"udiv {index.typed}, {count.text}")
     return quotient, f.sub(index, f.mul(quotient, count))
+
+
+def call_kernel(f: Function, kernel: Value, arguments: tuple[Value, ...]) -> None:
+    """Call a micro-kernel."""
+    f.void(f"call void {kernel.text}({', '.join(argument.typed for argument in arguments)})")

@@ -19,6 +19,12 @@ PARAMETERS = (
 TABLE = ("b_table", PTR)  # instead of a stride, for a B that is read through a table of offsets
 
 
+WINDOW = (
+    ("a", PTR), ("a_row", I64), ("a_k", I64), ("b", PTR), ("b_step", I64), ("steps", I64), ("offsets", PTR), ("masks", PTR), ("taps", I64),
+    ("c", PTR), ("c_row", I64),
+)  # fmt: skip
+
+
 def micro_kernel(module: Module, scalar: Type, lanes: int, tile: Tile, *, masked: bool, streams: bool = True, indexed: bool = False) -> str:
     """The name of the micro-kernel for `tile`, written into `module` on first use. All of the tile is written; `masked` ones read only `columns` lanes of B.
 
@@ -47,16 +53,23 @@ class _Writer:
         return f.compare("sgt", columns, f.add(f.lanes_index(lanes), lanes.const(v * lanes.lanes)))
 
     def write(self) -> None:
-        f, tile = self.f, self.tile
-        groups = range(0, tile.rows, ROWS_PER_POINTER)
-        self.within = [f.mul(self.a_row, I64.const(row)) if row else I64.const(0) for row in range(min(ROWS_PER_POINTER, tile.rows))]
-        pointers = [self._element(self.a, f.mul(self.a_row, I64.const(row))) for row in groups]
-        zero = [self.vector.const(0.0)] * (tile.rows * tile.vectors)
+        f, pointers, zero = self.f, self._pointers(), self._zero()
         with f.loop(I64.const(0), self.k, carried=[self._start(), *pointers, *zero]) as loop:
             b, rows, sums = loop.carried[0], loop.carried[1 : 1 + len(pointers)], loop.carried[1 + len(pointers) :]
-            loop.next = [self._following(b), *(self._element(p, self.a_k) for p in rows), *self._step(b, rows, sums)]
+            if self.streams:
+                self._fetch(self._row(b, AHEAD))
+            loop.next = [self._following(b), *(self._element(p, self.a_k) for p in rows), *self._step(self._row(b, 0), rows, sums)]
         self._store(loop.carried[1 + len(pointers) :])
         f.ret()
+
+    def _pointers(self) -> list[Value]:
+        """One pointer for every few rows of A."""
+        f, rows = self.f, self.tile.rows
+        self.within = [f.mul(self.a_row, I64.const(row)) if row else I64.const(0) for row in range(min(ROWS_PER_POINTER, rows))]
+        return [self._element(self.a, f.mul(self.a_row, I64.const(row))) for row in range(0, rows, ROWS_PER_POINTER)]
+
+    def _zero(self) -> list[Value]:
+        return [self.vector.const(0.0)] * (self.tile.rows * self.tile.vectors)
 
     def _start(self) -> Value:
         """What goes along B from row to row."""
@@ -76,17 +89,17 @@ class _Writer:
     def _step(self, b: Value, rows: list[Value], sums: list[Value]) -> list[Value]:
         """One k: a row of B in registers, then each element of A broadcast against it."""
         f, tile = self.f, self.tile
-        start = self._row(b, 0)
-        right = [f.load(self._vector(start, v), self.vector, self.masks[v]) for v in range(tile.vectors)]
-        ahead = self._row(b, AHEAD)
-        for v in range(tile.vectors if self.streams else 0):
-            f.intrinsic_void("prefetch", self._vector(ahead, v), I32.const(0), I32.const(3), I32.const(1), overload=[PTR])
+        right = [f.load(self._vector(b, v), self.vector, self.masks[v]) for v in range(tile.vectors)]
         following: list[Value] = []
         for row in range(tile.rows):
             address = self._element(rows[row // ROWS_PER_POINTER], self.within[row % ROWS_PER_POINTER])
             left = f.splat(f.load(address, self.vector.with_lanes(0)), self.vector.lanes)
             following += [f.fma(left, right[v], sums[row * tile.vectors + v]) for v in range(tile.vectors)]
         return following
+
+    def _fetch(self, row: Value) -> None:
+        for v in range(self.tile.vectors):
+            self.f.intrinsic_void("prefetch", self._vector(row, v), I32.const(0), I32.const(3), I32.const(1), overload=[PTR])
 
     def _vector(self, pointer: Value, v: int) -> Value:
         return self._element(pointer, I64.const(v * self.vector.lanes))
@@ -111,3 +124,54 @@ class _IndexedWriter(_Writer):
 
     def _row(self, b: Value, steps: int) -> Value:
         return self._element(self.b, self.f.load(self.f.offset(b, I64.const(steps), "i64"), I64))
+
+
+def window_kernel(module: Module, scalar: Type, lanes: int, tile: Tile) -> str:
+    """The name of the micro-kernel whose k runs over steps and, below each, the taps of a window, written into `module` on first use.
+
+    The row of B for a tap lies `offsets[tap]` (i64) elements from that of the step, `b_step` apart. Only the lanes on in
+    `masks[tap]` (i64, a bit for each column) are read, and the others are zero: the padding around an image.
+    """
+    name = f"contract_{scalar.suffix}_{tile.rows}x{tile.vectors}x{lanes}w"
+    if name not in module.functions:
+        f = module.function(name, WINDOW, linkage="internal", attributes="noinline")
+        _WindowWriter(f, scalar.with_lanes(lanes), tile).write()
+    return name
+
+
+class _WindowWriter(_Writer):
+    """Writes one micro-kernel for windows."""
+
+    def __init__(self, f: Function, vector: Type, tile: Tile) -> None:
+        self.f, self.vector, self.tile, self.streams = f, vector, tile, False
+        self.a, self.a_row, self.a_k, self.b, self.b_step, self.steps, self.offsets, self.bits, self.taps, self.c, self.c_row = f.parameters
+
+    def write(self) -> None:
+        f = self.f
+        pointers, zero = self._pointers(), self._zero()
+        depth, begun = f.mul(self.steps, self.taps), len(pointers) + 2
+        with f.loop(I64.const(0), depth, carried=[self.b, I64.const(0), *pointers, *zero]) as loop:  # one loop: in two, addresses would be spilled
+            b, tap, rows, sums = loop.carried[0], loop.carried[1], loop.carried[2:begun], loop.carried[begun:]
+            start = self._element(b, f.load(f.offset(self.offsets, tap, "i64"), I64))
+            self._fetch_following(start, tap)
+            self.masks = self._lanes_on(tap)
+            following = [*(self._element(p, self.a_k) for p in rows), *self._step(start, rows, sums)]
+            after = f.add(tap, I64.const(1))
+            ends = f.compare("eq", after, self.taps)
+            loop.next = [f.select(ends, self._element(b, self.b_step), b), f.select(ends, I64.const(0), after), *following]
+        self._store(loop.carried[begun:])
+        f.ret()
+
+    def _fetch_following(self, start: Value, tap: Value) -> None:
+        """Fetch what the panel to the right reads: of its lines, neighbouring taps fetch different ones."""
+        f, lanes = self.f, I64.const(self.vector.lanes)
+        line = f.mul(f.bit_and(tap, I64.const(1)), lanes)
+        ahead = self._element(self._element(start, line), I64.const(self.tile.vectors * self.vector.lanes))
+        f.intrinsic_void("prefetch", ahead, I32.const(0), I32.const(3), I32.const(1), overload=[PTR])
+
+    def _lanes_on(self, tap: Value) -> list[Value | None]:
+        """The masks of all vectors, by one load."""
+        f, lanes, count = self.f, self.vector.lanes, self.tile.vectors * self.vector.lanes
+        bits = f.convert("trunc", f.load(f.offset(self.bits, tap, "i64"), I64), Type(f"i{count}"))
+        on = f.bitcast(bits, Type("i1", count))
+        return [f.shuffle(on, on, range(v * lanes, (v + 1) * lanes)) for v in range(self.tile.vectors)]

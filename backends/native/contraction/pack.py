@@ -33,7 +33,10 @@ def pack_a(module: Module, schedule: Schedule, name: str, prepare: Prepare) -> s
             free, k = (at, row) if axis == "mn" else (row, at)
             f.store(parts.a.vector(f, batch, free, k, lanes, axis, mask), f.offset(target, at, schedule.scalar.scalar), mask)
 
-        _copy_row(f, schedule, extent, copy)
+        if parts.pieces and not schedule.a.is_direct:
+            parts.pieces.pack_left(f, batch, row, f.emit(I64, f"udiv {extent.typed}, {schedule.b.taps}"), target)
+        else:
+            _copy_row(f, schedule, extent, copy)
     f.ret()
     return name
 

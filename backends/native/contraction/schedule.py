@@ -18,6 +18,9 @@ MANY = 128  # rows and columns that repay a copy of A
 AHEAD = 16  # steps of k between fetching a row of B into the first-level cache and using it
 TABLE_BLOCK = 512  # offsets that one task writes
 NARROW = 4  # columns of an output that is computed transposed
+PANEL_ROWS = 576  # of a panel that a task packs for itself: it stays in the nearest caches while tiles are multiplied by it
+FEW_PANELS = 16  # below, tiles of rows are cut into more groups, so that there are tasks enough for all threads
+SMALL_GROUP = 4  # tiles that repay packing a panel
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class Schedule:
     def choose(target: Target, scalar: Type, a: Traits, b: Traits, known: Known = Known()) -> Schedule:
         """The schedule for operands of these traits. An output known to be narrow is computed transposed, so that its rows fill vectors."""
         n, m = known.n, known.m
-        if n is None or n > NARROW or (m is not None and m <= n):
+        if n is None or n > NARROW or (m is not None and m <= n) or b.taps:
             return Schedule(target, scalar, a, b, known)
         left = replace(b, is_indexed=False)
         left = left if a.contiguous != "k" or b.contiguous == "k" else Traits(None, is_direct=False, batched=b.batched)
@@ -85,6 +88,26 @@ class Schedule:
         return self.b.is_indexed and self.b.contiguous == "mn"
 
     @property
+    def in_pieces(self) -> bool:
+        """Whether every task packs its panel of B for itself."""
+        return self.b.taps > 0
+
+    @property
+    def reads_windows(self) -> bool:
+        """Whether panels of B that are one run in memory are read in place, under masks."""
+        return self.in_pieces and self.b.in_runs and self.target.has_masks
+
+    @property
+    def packs_pieces(self) -> bool:
+        """Whether there may be panels that are not."""
+        return self.in_pieces and not (self.reads_windows and self.b.is_one_run)
+
+    @property
+    def longest_steps(self) -> int:
+        """The most steps of k, each of so many taps, in a panel that a task packs."""
+        return max(PANEL_ROWS // max(self.b.taps, 1), 1)
+
+    @property
     def may_pack_a(self) -> bool:
         """Whether known sizes leave a chance that A is packed."""
         m, n, k = self.known.m, self.known.n, self.known.k
@@ -96,7 +119,7 @@ class Schedule:
     def may_pack_b(self) -> bool:
         """Whether known sizes leave a chance that B is packed."""
         m, n, k = self.known.m, self.known.n, self.known.k
-        return not self.indexes_b and (m is None or n is None or k is None or self.packs_b(Shape(1, m, n, k)) > 0)
+        return not self.indexes_b and not self.in_pieces and (m is None or n is None or k is None or self.packs_b(Shape(1, m, n, k)) > 0)
 
     @property
     def panel_columns(self) -> int:
@@ -141,7 +164,7 @@ class Schedule:
         return collides * (1 - at_most(s.m, MANY - 1)) * (1 - at_most(s.n, MANY - 1))
 
     def packs_b(self, s: Shape[Q]) -> Q:
-        if self.indexes_b:
+        if self.indexes_b or self.in_pieces:
             return 0 * s.m
         if self.reads_b_in_place:
             return 1 - self._at_most(s.m, s.n, SHORT_ROW, self.in_place_rows)
@@ -171,6 +194,8 @@ class Schedule:
 
     def group(self, s: Shape[Q]) -> Q:
         """How many tiles of rows one pass over the panels of B serves. With a short k the output's rows are written through instead."""
+        if self.in_pieces:
+            return choose(at_most(s.batch * self.panels(s), FEW_PANELS - 1), SMALL_GROUP, self.group_tiles)
         return choose(at_most(s.k, SHORT_K), 1, self.group_tiles)
 
     def tiles(self, s: Shape[Q]) -> Q:
@@ -181,7 +206,13 @@ class Schedule:
         columns = self.task_columns(s)
         return (s.n + columns - 1) // columns
 
+    def groups(self, s: Shape[Q]) -> Q:
+        group = self.group(s)
+        return (self.tiles(s) + group - 1) // group
+
     def compute_tasks(self, s: Shape[Q]) -> Q:
+        if self.in_pieces:
+            return s.batch * self.groups(s) * self.panels(s)
         return s.batch * self.tiles(s) * self.panels(s)
 
     def k_blocks(self, s: Shape[Q]) -> tuple[Q, Q]:
@@ -189,6 +220,13 @@ class Schedule:
         blocks = (s.k + self.longest_block - 1) // self.longest_block
         blocks = blocks + 1 // (1 + blocks)
         return blocks, ((s.k + blocks - 1) // blocks + 15) // 16 * 16
+
+    def step_blocks(self, s: Shape[Q]) -> tuple[Q, Q]:
+        """The same for a B in pieces, counted in steps, each of all taps."""
+        steps = s.k // self.b.taps
+        blocks = (steps + self.longest_steps - 1) // self.longest_steps
+        blocks = blocks + 1 // (1 + blocks)
+        return blocks, (steps + blocks - 1) // blocks
 
     # -- packing ----------------------------------------------------------------------------------------------------
 

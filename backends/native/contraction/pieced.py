@@ -1,0 +1,123 @@
+"""The compute kernel for a B whose columns lie in memory piece by piece: windows over rows of an image, padding included.
+
+No copy of B is made beforehand. A task is one group of tiles of rows under one panel of B, so any split over threads gives the same bits.
+Where the panel is one run in memory, as it is between the borders of an image, every tap reads it in place, under a mask for the padding.
+Else the task packs it, a block of k at a time, into memory of its own that stays in the nearest caches ("implicit GEMM": Chetlur et
+al. 2014, "cuDNN", section 3.1, with the panels of Goto & van de Geijn 2008).
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from ..llvm import I1, I64, Function, Module, Value
+from .dispatch import MicroKernels
+from .interface import Parts, Window
+from .kernel import Prepare, call_kernel, least, open_kernel, split
+from .quantity import Emitted, Shape
+from .schedule import Schedule
+from .sources import Sources
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """Columns of the output, and how their part of B lies in memory."""
+
+    batch: Value
+    column: Value
+    columns: Value
+    window: Window
+
+
+def compute_in_pieces(module: Module, schedule: Schedule, name: str, prepare: Prepare) -> str:
+    """Emit the compute kernel."""
+    f, parts, shape = open_kernel(module, schedule, name, prepare)
+    writer = _Compute(f, schedule, parts, shape)
+    with f.loop(f.parameters[1], f.parameters[2]) as loop:
+        writer.run(loop.index)
+    f.ret()
+    return name
+
+
+class _Compute:
+    """Writes the body of the compute kernel."""
+
+    def __init__(self, f: Function, schedule: Schedule, parts: Parts, shape: Shape[Emitted]) -> None:
+        self.f, self.schedule, self.parts = f, schedule, parts
+        assert parts.pieces
+        self.pieces, self.taps = parts.pieces, I64.const(schedule.b.taps)
+        self.scalar, self.vector = schedule.scalar.scalar, schedule.scalar.with_lanes(schedule.lanes)
+        self.width = I64.const(schedule.panel_columns)
+        self.group, self.groups = schedule.group(shape).value, schedule.groups(shape).value
+        self.tiles, self.panels = schedule.tiles(shape).value, schedule.panels(shape).value
+        self.blocks, self.block = (quantity.value for quantity in schedule.step_blocks(shape))
+        packs_a = schedule.packs_a(shape).value
+        self.sources = Sources(f, schedule, parts, shape, f.compare("ne", packs_a, I64.const(0)), f.compare("ne", I64.const(0), I64.const(0)))
+        self.kernels = MicroKernels(f, schedule, parts.m if schedule.known.m is None else I64.const(schedule.known.m))
+        self.tile_size = schedule.sums_per_tile
+        self.sums = f.alloca(schedule.scalar, self.tile_size * schedule.group_tiles)
+        self.partial = f.alloca(schedule.scalar, self.tile_size)
+        taps = schedule.b.taps
+        self.offsets, self.masks = f.alloca(I64, taps), f.alloca(I64, taps)
+        self.packed = f.alloca(schedule.scalar, schedule.longest_steps * taps * schedule.panel_columns)
+
+    def run(self, task: Value) -> None:
+        f = self.f
+        batch, rest = split(f, task, f.mul(self.groups, self.panels))
+        group, panel = split(f, rest, self.panels)
+        column = f.mul(panel, self.width)
+        columns = least(f, self.width, f.sub(self.parts.n, column))
+        window = self.pieces.look(f, batch, column, columns, self.offsets, self.masks)
+        found = _Panel(batch, column, columns, window)
+        first = f.mul(group, self.group)
+        last = least(f, f.add(first, self.group), self.tiles)
+        steps = f.emit(I64, f"udiv {self.parts.k.typed}, {self.taps.text}")
+        with f.loop(I64.const(0), self.blocks) as block:
+            step = f.mul(block.index, self.block)
+            count = least(f, self.block, f.sub(steps, step))
+            if self.schedule.packs_pieces:
+                with self._unless(window.is_run):
+                    self.pieces.pack(f, batch, column, columns, step, count, self.packed)
+            is_first = f.compare("eq", block.index, I64.const(0))
+            is_last = f.compare("eq", f.add(block.index, I64.const(1)), self.blocks)
+            with f.loop(first, last) as tile:
+                sums = f.offset(self.sums, f.mul(f.sub(tile.index, first), I64.const(self.tile_size)), self.scalar)
+                self._tile(found, tile.index, step, count, sums, is_first, is_last)
+
+    def _unless(self, condition: Value) -> AbstractContextManager[None]:
+        return self.f.when(self.f.bit_xor(condition, I1.const(True)))
+
+    def _tile(self, panel: _Panel, tile: Value, step: Value, count: Value, sums: Value, is_first: Value, is_last: Value) -> None:
+        """The sums of one tile over one block of k; finished with the last one."""
+        f, window = self.f, panel.window
+        row, rows = self._rows(tile)
+        a = self.sources.left(panel.batch, row, f.mul(step, self.taps))
+        partial = f.select(is_first, sums, self.partial)
+        if self.schedule.reads_windows:
+            with f.when(window.is_run):
+                b = f.offset(window.pointer, f.mul(step, window.stride), self.scalar)
+                taps = (count, self.offsets, self.masks, self.taps)
+                call_kernel(f, self.kernels.windows(rows), (*a, b, window.stride, *taps, partial, self.width))
+        if self.schedule.packs_pieces:
+            with self._unless(window.is_run):
+                depth = f.mul(count, self.taps)
+                kernel = self.kernels.full(rows, masked=False, streams=False)
+                call_kernel(f, kernel, (*a, self.packed, self.width, depth, partial, self.width, panel.columns))
+        with self._unless(is_first):
+            self._accumulate(rows, sums)
+        with f.when(is_last):
+            self.pieces.finish(f, panel.batch, row, rows, panel.column, panel.columns, sums, self.width)
+
+    def _rows(self, tile: Value) -> tuple[Value, Value]:
+        """First row and height of a tile. Heights differ by at most one row, so that no tile is left with a few rows only."""
+        f = self.f
+        height, taller = split(f, self.parts.m, self.tiles)
+        row = f.add(f.mul(tile, height), least(f, tile, taller))
+        return row, f.add(height, f.convert("zext", f.compare("slt", tile, taller), I64))
+
+    def _accumulate(self, rows: Value, sums: Value) -> None:
+        f = self.f
+        with f.loop(I64.const(0), f.mul(rows, self.width), self.schedule.lanes) as loop:
+            total, part = (f.load(f.offset(tile, loop.index, self.scalar), self.vector) for tile in (sums, self.partial))
+            f.store(f.add(total, part), f.offset(sums, loop.index, self.scalar))
