@@ -1,5 +1,6 @@
-"""Convolutions as the sums of products that a backend is fast at: no predicates, and neighbours that lie side by side.
+"""Convolutions that are no sums of products as they stand, as such: no predicates, and neighbours that lie side by side.
 
+    convolution(x, w)  ->  itself                        few taps and several outputs in a group: a product already
     convolution(x, w)  ->  pad, flat_convolution, slice      a tap is a shift along the flattened grid of places
                            ... with the data in phases       when windows stand `stride` apart
                            ... with the results in phases    when the data's elements stand apart (transposed convolution)
