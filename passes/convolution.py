@@ -117,7 +117,8 @@ def _seen(own: Dim, before: Dim, size: Dim) -> tuple[int, Dim]:
     start = max(-before, 0) if isinstance(before, int) else 0
     if not (isinstance(own, int) and isinstance(before, int) and isinstance(size, int)):
         end = size - before
-        cut = max(int(own - end), 0) if isinstance(own - end, int) else 0  # type: ignore[arg-type]
+        over = own - end
+        cut = max(over, 0) if isinstance(over, int) else 0
         return start, own - start - cut if start or cut else own
     kept = max(min(size - before, own) - start, 0)
     return (start, kept) if kept < own and kept > 0 else (0, min(own, kept))

@@ -87,7 +87,7 @@ def test_windows_of_every_sort(case: tuple[Any, ...], dtype: str, family: str | 
     drawn = np.random.default_rng(0)
     sizes = [[size if isinstance(size, int) else samples for size in one.shape] for one in (x, w, beside, bias)]
     data = [drawn.standard_normal(shape).astype(dtype) for shape in sizes]
-    data[1] /= np.sqrt(np.prod(w.shape[1:]), dtype=dtype)
+    data[1] /= np.sqrt(np.prod(sizes[1][1:]), dtype=dtype)
     expected = gd.compile(found, [x, w, beside, bias], backend="numpy")(*data)
     if family is not None:
         monkeypatch.setenv("GRAPHDL_TARGET", family)
