@@ -79,7 +79,7 @@ def torch_net(s: Sizes) -> Any:
 
     layers = {one.name: one for one in convolutions(s)}
 
-    class Block(nn.Module):
+    class Block(nn.Module):  # type: ignore[misc]
         def __init__(self, at: str) -> None:
             super().__init__()
             for k in (1, 2):
@@ -89,10 +89,10 @@ def torch_net(s: Sizes) -> Any:
             self.downsample = nn.Sequential(_torch_convolution(shorter), nn.BatchNorm2d(shorter.outputs)) if shorter else nn.Identity()
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            found = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))  # type: ignore[operator]
+            found = self.bn2(self.conv2(torch.relu(self.bn1(self.conv1(x)))))
             return torch.relu(found + self.downsample(x))
 
-    class Net(nn.Module):
+    class Net(nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.conv1, self.bn1 = _torch_convolution(layers["conv1"]), nn.BatchNorm2d(s["width"])

@@ -1,5 +1,6 @@
-"""Convolutions as the sums of products that a backend is fast at: no predicates, and neighbours that lie side by side.
+"""Convolutions that are no sums of products as they stand, as such: no predicates, and neighbours that lie side by side.
 
+    convolution(x, w)  ->  itself                        few taps and several outputs in a group: a product already
     convolution(x, w)  ->  pad, flat_convolution, slice      a tap is a shift along the flattened grid of places
                            ... with the data in phases       when windows stand `stride` apart
                            ... with the results in phases    when the data's elements stand apart (transposed convolution)
@@ -116,7 +117,8 @@ def _seen(own: Dim, before: Dim, size: Dim) -> tuple[int, Dim]:
     start = max(-before, 0) if isinstance(before, int) else 0
     if not (isinstance(own, int) and isinstance(before, int) and isinstance(size, int)):
         end = size - before
-        cut = max(int(own - end), 0) if isinstance(own - end, int) else 0  # type: ignore[arg-type]
+        over = own - end
+        cut = max(over, 0) if isinstance(over, int) else 0
         return start, own - start - cut if start or cut else own
     kept = max(min(size - before, own) - start, 0)
     return (start, kept) if kept < own and kept > 0 else (0, min(own, kept))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,8 @@ from graphdl import nn
 from graphdl.backends.native import target
 from graphdl.errors import ShapeError, TypeRuleError
 from graphdl.nn import functional as F
-from tests.tolerances import assert_close
+from graphdl.ops.convolution import convolution
+from tests.tolerances import NATIVE, assert_close
 from tests.torch_cases import Case, assert_equals_pytorch, load_cases
 
 CASES = {call: case for call, case in load_cases("spatial.npz").items() if call.startswith("Conv")}
@@ -45,6 +48,66 @@ def test_other_processors(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
             assert_equals_pytorch(call, case, "float32", "native", {})
     finally:
         target.host.cache_clear()
+
+
+# (samples, channels, outputs, sides, kernel, strides, padding, dilation, groups): panels in one row, across rows and across samples
+WINDOWS = [
+    (1, 3, 5, (9, 11), (3, 3), (1, 1), 1, (1, 1), 1),
+    (3, 5, 17, (7, 7), (3, 3), (1, 1), 1, (1, 1), 1),
+    (2, 70, 30, (14, 14), (3, 3), (1, 1), 1, (1, 1), 1),
+    (2, 1, 20, (28, 28), (5, 3), (1, 1), (2, 1), (1, 1), 1),
+    (5, 4, 6, (4, 3), (3, 3), (1, 1), 1, (1, 1), 2),
+    (2, 6, 15, (13, 40), (3, 3), (2, 2), 1, (1, 1), 3),
+    (1, 3, 16, (33, 35), (7, 7), (2, 3), 3, (1, 1), 1),
+    (2, 4, 9, (19, 23), (3, 2), (1, 1), 0, (2, 3), 1),
+    (3, 8, 8, (10, 12), (1, 1), (2, 2), 0, (1, 1), 1),
+    (2, 12, 12, (17, 33), (3, 3), (1, 1), 1, (1, 1), 12),
+    (2, 12, 12, (17, 33), (5, 5), (2, 1), 2, (1, 1), 12),
+    (2, 600, 7, (5, 6), (3, 3), (1, 1), 1, (1, 1), 1),
+    (2, 3, 8, (50,), (9,), (1,), 4, (1,), 1),
+    (4, 2, 40, (400,), (100,), (7,), 0, (1,), 1),
+]
+
+
+@pytest.mark.parametrize("family", [None, "avx2"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", WINDOWS, ids=str)
+def test_windows_of_every_sort(case: tuple[Any, ...], dtype: str, family: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With bias, activation and a residual, and both gradients: native against the interpreter, on any number of threads the same bits."""
+    if family is not None and (target.host().vector_bytes < 32 or not target.host().triple.startswith("x86_64")):
+        pytest.skip(f"this processor does not run {family}")
+    samples, channels, outputs, sides, kernel, strides, padding, dilation, groups = case
+    x, w = gd.placeholder("x", ("N", channels, *sides), dtype), gd.placeholder("w", (outputs, channels // groups, *kernel), dtype)
+    convolve = F.conv2d if len(sides) == 2 else F.conv1d
+    y = convolve(x, w, None, strides, padding, dilation, groups)
+    beside = gd.placeholder("beside", ("N", *y.shape[1:]), dtype)
+    bias = gd.placeholder("bias", (outputs, *(1,) * len(sides)), dtype)
+    z = gd.relu(y + bias) + beside
+    found = [z, *gd.grad((z * gd.sin(y)).sum(), [x, w])]
+    drawn = np.random.default_rng(0)
+    sizes = [[size if isinstance(size, int) else samples for size in one.shape] for one in (x, w, beside, bias)]
+    data = [drawn.standard_normal(shape).astype(dtype) for shape in sizes]
+    data[1] /= np.sqrt(np.prod(sizes[1][1:]), dtype=dtype)
+    expected = gd.compile(found, [x, w, beside, bias], backend="numpy")(*data)
+    if family is not None:
+        monkeypatch.setenv("GRAPHDL_TARGET", family)
+    target.host.cache_clear()
+    try:
+        results = [gd.compile(found, [x, w, beside, bias], threads=threads)(*data) for threads in (1, 2)]
+    finally:
+        target.host.cache_clear()
+    for one, other, wanted in zip(*results, expected, strict=True):
+        assert_close(one / np.abs(wanted).max(), wanted / np.abs(wanted).max(), NATIVE[dtype])  # long sums: relative to the largest
+        np.testing.assert_array_equal(one, other)
+
+
+def test_windows_that_see_nothing_but_padding() -> None:
+    x, w = gd.placeholder("x", (3, 7, 7, 3, 4), "float64"), gd.placeholder("w", (12, 7, 1, 3, 1), "float64")
+    y = convolution(x, w, (3, 5, 1), ((4, 2), (4, 0), (1, 0)), (2, 1, 1))
+    data = [np.random.default_rng(seed).standard_normal(one.shape) for seed, one in enumerate((x, w))]
+    both = [gd.compile(gd.grad(gd.sin(y).sum(), [x, w]), [x, w], backend=backend)(*data) for backend in ("native", "numpy")]
+    for one, other in zip(*both, strict=True):
+        assert_close(one, other)
 
 
 def test_second_derivative_of_a_convolution_is_one_too() -> None:
