@@ -356,7 +356,7 @@ def test_a_large_foreign_file_takes_no_memory(tmp_path: Path) -> None:
     [
         ("facts", "parameters", [["float32", [1 << 40]]]), ("facts", "parameters", [["object", [3]]]), ("facts", "visible", 1 << 60), ("facts", "updated", 1),
         ("facts", "mode", "fast"), ("facts", "passes", ["no such pass"]), ("facts", "options", {"backend": "os"}), ("facts", "lines", 3),
-        ("facts", "equalities", [["N", "((((", ""]]),
+        ("facts", "equalities", [["N", "((((", ""]]), ("facts", "equalities", [["3", "4", ""]]),
     ],
 )  # fmt: skip
 def test_facts_that_do_not_fit_are_refused(tmp_path: Path, part: str, key: str, value: Any) -> None:

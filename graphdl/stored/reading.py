@@ -86,7 +86,15 @@ class StoredDeclaration:
 
     @cached_property
     def _results(self) -> Graph:
-        return Graph(self._whole.outputs[: self.visible + self._facts["updated"]], self.signature.inputs)
+        """The declared graph. A call checks sizes by the facts alone, so those must say what the graph needs. Raises FormatError."""
+        graph = Graph(self._whole.outputs[: self.visible + self._facts["updated"]], self.signature.inputs)
+        try:
+            needed = Signature.of(graph).equalities
+        except CompileError as error:
+            raise FormatError(f"its graph cannot be called: {error}") from None
+        if [row[:2] for row in needed] != [row[:2] for row in self.signature.equalities]:
+            raise FormatError("its graph needs other sizes to be equal than its facts say")
+        return graph
 
     @property
     def graph(self) -> Graph:
