@@ -12,6 +12,7 @@ import pytest
 import graphdl as gd
 from graphdl.errors import GradientError, IndexOutOfRangeError, ShapeError, TypeRuleError
 from graphdl.ir import Tensor
+from graphdl.types import numpy_dtype
 from tests.tolerances import assert_close
 
 Array = np.ndarray[Any, Any]
@@ -436,3 +437,13 @@ def test_errors_say_what_and_where() -> None:
         gd.cond(x[0, 0] > 0, lambda: zero, lambda: (zero,))
     with pytest.raises(TypeRuleError, match="scalar bool"):
         gd.while_loop(lambda c: c, lambda c: c, zero)
+
+
+def test_narrow_weights_of_a_loop_collect_their_gradient_widely() -> None:
+    """Cotangents of 16-bit weights are summed over the steps before they are rounded."""
+    w = gd.parameter(np.eye(3).astype(numpy_dtype("bfloat16")), "w")
+    xs = gd.placeholder("xs", (400, 2, 3))
+    _, ys = gd.scan(lambda h, x: (h, x @ w.astype("float32")), gd.zeros((1,)), xs)
+    given = np.full((400, 2, 3), 1 / 3, "f")
+    (found,) = gd.compile([gd.grad(ys.sum(), w)], [xs])(given)
+    np.testing.assert_array_equal(found.astype("f"), np.full((3, 3), 800 / 3).astype(numpy_dtype("bfloat16")).astype("f"))

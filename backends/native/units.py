@@ -49,7 +49,7 @@ def compile_units(module: Module, target: Target, cache: ObjectCache, threads: i
     texts = list(unit_texts(module))
     keys = [key_of("unit", text, target=target) for text in texts]
     objects = [cache.get(key) for key in keys]
-    missing = [k for k, data in enumerate(objects) if data is None]
+    missing = sorted((k for k, data in enumerate(objects) if data is None), key=lambda k: -len(texts[k]))  # long ones first, so that none is left over
     with ThreadPoolExecutor(threads, "graphdl-compile") as pool:
         for k, data in zip(missing, pool.map(lambda k: compile_object(texts[k], target, _level(texts[k])), missing), strict=True):
             objects[k] = data

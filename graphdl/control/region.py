@@ -21,7 +21,7 @@ from ..kernel.reading import reading_of
 from ..op import Array, Op, widens
 from ..ops.shape import Linear
 from ..ops.source import Placeholder
-from ..types import TensorType
+from ..types import TensorType, is_floating
 
 COUNTED = 16  # operations on counts that a body does again rather than read their result
 
@@ -132,7 +132,7 @@ def close(
     """Bodies for each group of `ends`. All take first the placeholders `own`, under new labels, then what they capture.
 
     `bound` gives outer tensors that stand for placeholders of another body, whose trace was `before`. What does not change with
-    `own` is computed outside, unless it only moves or widens elements, which a body reads through, or was declared `since` that number.
+    `own` is computed outside, unless it only moves elements or widens integers, which a body reads through, or was declared `since` that number.
     """
     return _Closing(own, bound or {}, before, since).close(ends)
 
@@ -191,9 +191,12 @@ class _Closing:
 
 
 def is_free(node: Node) -> bool:
-    """Whether a node only moves or widens elements of one tensor, or fills or counts, so that it costs nothing where it is read."""
+    """Whether a node only moves elements of one tensor or widens integers, or fills or counts, so that it costs nothing where it is read.
+
+    Narrow floats are widened outside: their cotangents would else be rounded to the narrow dtype at every step.
+    """
     op = node.op
-    if widens(node):
+    if widens(node) and not is_floating(node.operands[0].dtype):
         return True
     return op.pattern == "injective" and (not node.operands or isinstance(op, Linear)) and not op.is_input and not hasattr(op, "state")
 
