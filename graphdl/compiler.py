@@ -8,7 +8,7 @@ import os
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,9 @@ from .errors import CompileError, FormatError, GraphdlError
 from .ir import Graph, Tensor, as_tensor, derived
 from .ops.elementwise import describe
 from .pipeline import Compilation, Record
-from .stored import StoredProgram, read_program, write_program
+
+if TYPE_CHECKING:
+    from .stored import StoredProgram
 
 Array = np.ndarray[Any, Any]
 MODES = ("train", "inference")
@@ -80,6 +82,8 @@ class Executable:
         return results[0] if self.options.single else tuple(results)
 
     def __reduce__(self) -> tuple[Callable[[bytes], Executable], tuple[bytes]]:
+        from .stored import write_program
+
         return restore, (write_program(self.compilation, asdict(self.options)),)
 
     def __getattr__(self, name: str) -> Any:
@@ -129,6 +133,8 @@ def assemble(compilation: Compilation, options: Options, code: Sequence[bytes] =
 
 def restore(image: bytes) -> Executable:
     """The program that `pickle` has written, compiled for this machine or found in its cache. Raises FormatError for damaged bytes."""
+    from .stored import read_program
+
     stored = read_program(image)
     return assemble(stored.compilation, options_of(stored))
 
