@@ -9,7 +9,7 @@ group of its own. Legality is decided from the ops' own lowerings: at which indi
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -22,10 +22,12 @@ from graphdl.ops.source import Placeholder
 from graphdl.pipeline import Pass
 from graphdl.rewrite import follow
 from graphdl.sizes import Combined, Dim, as_size, atoms_of
+from graphdl.types import numpy_dtype
 
 MAX_NODES = 48  # a kernel with more would spill registers and take long to compile
 MAX_INPUTS = 24
 HEAVY = 10  # scalar operations from which computing twice costs more than storing
+LITTLE = 2  # scalar operations that every reader may do again
 KINDS = ("pointwise", "injective", "reduction", "row", "contraction")
 
 
@@ -127,7 +129,7 @@ class Partition:
         users = self.uses[node]
         joined = [group for group, accesses in users.items() if self._may_join(node, reading, group, accesses)]
         stored = node in self.stored or len(joined) < len(users)
-        if not reading.is_free and (stored or len(users) > 1):
+        if not reading.is_free and (stored or (len(users) > 1 and not self._is_thin(node))):
             self._store(node, reading, users)
             return
         for group in joined:
@@ -157,6 +159,15 @@ class Partition:
             group.depth = len(group.axes)
         elif reading.depth is not None:
             group.depth = reading.depth if group.depth is None else group.depth
+
+    def _is_thin(self, node: Node) -> bool:
+        """Whether all readers may as well read what a node is computed from: a tensor of its size that is stored anyway, as others read it too."""
+        if any(len(accesses) > 1 or not all(_covers(index, group) for index in accesses) for group, accesses in self.uses[node].items()):
+            return False
+        source = _large_source(node)
+        while source is not None and len(self.graph.users[source.node]) == 1:
+            source = _large_source(source.node)
+        return source is not None
 
     # -- rules --------------------------------------------------------------------------------------------------
 
@@ -215,6 +226,28 @@ class Partition:
 def _moved_reads(reading: Reading, accesses: Iterable[Index]) -> list[Index]:
     """The indices at which the operands are read when the node is needed at `accesses`."""
     return [moved for index in accesses for _, moved in reading.at(index)]
+
+
+def _large_source(node: Node) -> Tensor | None:
+    """The one tensor of its size that a node reads to do little work on it, beside smaller ones; None if there is no such."""
+    if node.op.pattern != "pointwise" or reading_of(node).flops > LITTLE:
+        return None
+    reading = reading_of(node)
+    wanted = {axis for axis in reading.axes if axis.size != 1}
+    large = {tensor for tensor, index in _sources(node, reading) if wanted <= set().union(*map(axes_of, index))}
+    fitting = [tensor for tensor in large if numpy_dtype(tensor.dtype).itemsize <= numpy_dtype(node.output.dtype).itemsize]
+    return fitting[0] if len(fitting) == len(large) == 1 else None
+
+
+def _sources(node: Node, reading: Reading) -> Iterator[tuple[Tensor, Index]]:
+    """What a node reads, and where, below all that only moves elements."""
+    for position, index in reading.reads:
+        tensor, at = node.operands[position], index
+        while tensor.node.op.pattern in KINDS and len(tensor.node.operands) == 1 and (moving := reading_of(tensor.node)).is_free:
+            (_, at), *_ = moving.at(at)
+            (tensor,) = tensor.node.operands
+        if tensor.node.operands or tensor.node.op.is_input or tensor.node.op.is_parameter:
+            yield tensor, at
 
 
 def _within(index: Index, group: Group) -> bool:

@@ -447,3 +447,24 @@ def test_narrow_weights_of_a_loop_collect_their_gradient_widely() -> None:
     given = np.full((400, 2, 3), 1 / 3, "f")
     (found,) = gd.compile([gd.grad(ys.sum(), w)], [xs])(given)
     np.testing.assert_array_equal(found.astype("f"), np.full((3, 3), 800 / 3).astype(numpy_dtype("bfloat16")).astype("f"))
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("length", [0, 1, 6])
+def test_values_of_carries_before_and_after_each_step(length: int, reverse: bool) -> None:
+    """Stacked together, also where carries change places, follow one another or stay."""
+    x = gd.placeholder("x", ("T", 3))
+    first = [gd.placeholder(name, (3,)) for name in "abcd"]
+
+    def step(state: Any, element: Any) -> Any:
+        a, b, c, d = state
+        following = a * 0.5 + element
+        return (following, following, d, c), (a, b, c, d, following, d * 1.0, a)
+
+    carry, seen = gd.scan(step, tuple(first), x, reverse=reverse)
+    outputs = [*carry, *seen, seen[0] + seen[4], (seen[0] * seen[1]).sum()]
+    arrays = [np.random.default_rng(k).standard_normal((3,), np.float32) for k in range(4)]
+    rows = np.random.default_rng(9).standard_normal((length, 3), np.float32)
+    expected = gd.compile(outputs, [x, *first], backend="numpy")(rows, *arrays)
+    for found, wanted in zip(gd.compile(outputs, [x, *first])(rows, *arrays), expected, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)

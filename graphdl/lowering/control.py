@@ -36,11 +36,31 @@ class ControlLowering:
         place = op.length - 1 - step if op.reverse else step
         inits, sequences, captured = op.split(operands)
         carries = [outer.overwritten(*pair) for pair in zip(outputs, inits, strict=False)]
-        stacks = [outer.result(tensor) for tensor in outputs[op.carries :]]
+        unwritten = self._shared_stacks(op, outputs, carries)
+        stacks = [None if tensor in unwritten else outer.buffers.get(tensor) or outer.result(tensor) for tensor in outputs[op.carries :]]
         elements = [outer.buffer(x).element(place) for x in sequences]
         body = self._body(op.body, [*map(_carried, carries), *elements, *map(outer.buffer, captured)])
-        Handover(body).write(carries, [stack.element(place) for stack in stacks])
+        Handover(body).write(carries, [stack and stack.element(place) for stack in stacks])
         outer.add(Loop(op.name, counter, op.length, body.program, (outputs[0].node,)))
+
+    def _shared_stacks(self, op: Scan, outputs: Sequence[Tensor], carries: Sequence[Buffer]) -> set[Tensor]:
+        """The stacked results that the loop need not write: the values of a carry before each step lie among those after each, one place on.
+
+        A stack of both has one element more, for the first value.
+        """
+        outer, unwritten = self.lowering, set[Tensor]()
+        results = dict(zip(op.stacked, outputs[op.carries :], strict=True))
+        for before, after, carry in zip(op.body.inputs, op.body.outputs, carries, strict=False):
+            pair = results.get(before), results.get(after)
+            if before is after or any(one is None or one in outer.buffers for one in pair):
+                continue
+            both = outer.temporary(before.type.with_shape((op.length + 1, *before.shape)))
+            outer.copy(carry, both.element(op.length if op.reverse else 0), [outputs[0].node])
+            for result, is_later in zip(pair, (op.reverse, not op.reverse), strict=True):
+                assert result is not None
+                outer.buffers[result] = Buffer(both.name, result.type, both.kind, base=both, shift=int(is_later) * before.type.size)
+            unwritten.add(results[before])
+        return unwritten
 
     def cond(self, op: Cond, outputs: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         """A branch whose programs write the same results."""
@@ -87,9 +107,10 @@ class Handover:
             for buffer in step.written:
                 self.writers.setdefault(buffer.storage, []).append(position)
 
-    def write(self, carries: Sequence[Buffer], results: Sequence[Buffer]) -> None:
-        """Let the outputs be computed into `carries` and `results`, in this order, or copy them there."""
-        values = self.body.graph.outputs
+    def write(self, carries: Sequence[Buffer], results: Sequence[Buffer | None]) -> None:
+        """Let the outputs be computed into `carries` and `results`, in this order, or copy them there. A result that is None is not wanted."""
+        places = [*carries, *results]
+        values = [tensor for tensor, place in zip(self.body.graph.outputs, places, strict=True) if place is not None]
         sources = [self.body.buffer(tensor) for tensor in values]
         pending = []
         for k, (carry, source) in enumerate(zip(carries, sources, strict=False)):
@@ -98,7 +119,8 @@ class Handover:
                 self.body.become(source.storage, carry)
             elif source.storage is not carry.storage:
                 pending.append((source, carry, values[k]))
-        for result, source, tensor in zip(results, sources[len(carries) :], values[len(carries) :], strict=True):
+        wanted = [result for result in results if result is not None]
+        for result, source, tensor in zip(wanted, sources[len(carries) :], values[len(carries) :], strict=True):
             if source.storage in self.body.program.temporaries and source.is_whole:
                 self.body.become(source.storage, result)
             else:
