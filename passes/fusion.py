@@ -22,6 +22,8 @@ from graphdl.pipeline import Pass
 from graphdl.rewrite import follow
 from graphdl.sizes import Combined, Dim, as_size, atoms_of
 
+from .unpacking import Unpacking
+
 MAX_NODES = 48  # a kernel with more would spill registers and take long to compile
 MAX_INPUTS = 24
 HEAVY = 10  # scalar operations from which computing twice costs more than storing
@@ -68,6 +70,7 @@ class Partition:
         self.uses: dict[Node, dict[Group, set[Index]]] = {node: {} for node in graph.nodes}
         self.stored: set[Node] = {tensor.node for tensor in graph.outputs}
         self.home: dict[Node, Group] = {}
+        self.unpacking = Unpacking()
 
     def run(self) -> dict[Node, Group]:
         """The home of every node that is stored; fusable nodes without one are computed only inside groups."""
@@ -196,7 +199,7 @@ class Partition:
         if reading.is_free:
             return not group.has_contraction or not any(_is_divided(read) for read in _moved_reads(reading, accesses))
         if group.has_contraction and any(not _within(index, group) for index in accesses):
-            return False  # the sides of a product are read where they lie
+            return self.unpacking.is_unpacked(node)  # other sides of a product are read where they lie
         heavy = reading.flops >= HEAVY
         return not heavy or (len(accesses) <= 2 and all(_covers(index, group) for index in accesses))
 

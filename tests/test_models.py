@@ -76,6 +76,7 @@ def test_trained_parameters_are_used_at_once() -> None:
     model = made("gpt")
     generator = Generator(model)
     before = generator.generate(np.array([3]), 8, temperature=0)
+    assert isinstance(model.lm_head, nn.Linear)
     model.lm_head.weight.value = model.lm_head.weight.value[::-1].copy()
     assert (generator.generate(np.array([3]), 8, temperature=0) != before).any()
 

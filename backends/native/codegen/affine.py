@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -257,9 +258,13 @@ def share(flat: Flat) -> tuple[Flat, dict[Atom, Dim]]:
     """The nest with its larger sizes and strides as symbols, and their values: nests that differ only in them get one code.
 
     Every place gets a symbol of its own, so that which of the numbers happen to be equal does not matter; equal places of one
-    buffer get the same, so that equal reductions stay one expression.
+    buffer get the same, so that equal reductions stay one expression. Where a load goes through several reduced axes as through
+    one, their numbers stay: they are what tells it.
     """
     values: dict[Atom, Dim] = {}
+    reductions = list(dict.fromkeys(x for store in flat.stores for x in walk(store.value) if isinstance(x, Reduce)))
+    united = {x: _united_axes(x) for x in reductions}
+    told = {axis for axes in united.values() for axis in axes[1:]}
 
     def named(size: Dim) -> Dim:
         if not isinstance(size, int) or size < LARGE:
@@ -268,16 +273,18 @@ def share(flat: Flat) -> tuple[Flat, dict[Atom, Dim]]:
         values[atom] = size
         return as_size(atom)
 
-    reduced = [axis for store in flat.stores for x in walk(store.value) if isinstance(x, Reduce) for axis in x.reduced]
-    renamed = {axis: fresh_axis(named(axis.size)) for axis in dict.fromkeys((*flat.axes, *reduced))}
+    reduced = [axis for x in reductions for axis in x.reduced]
+    renamed = {axis: fresh_axis(axis.size if axis in told else named(axis.size)) for axis in dict.fromkeys((*flat.axes, *reduced))}
     axes = [*renamed.values()]
+    groups = [[renamed[axis] for axis in one] for one in united.values() if one]
     flat = _rename(flat, {old: as_size(new) for old, new in renamed.items()}, tuple(renamed[axis] for axis in flat.axes), {k: (v,) for k, v in renamed.items()})
 
     @functools.cache
     def strides(buffer: Buffer, offset: Dim) -> Dim:
+        through = {axis for group in groups if _goes_through(offset, group) for axis in group}
         for axis in axes:
             parts = linear_part(offset, axis)
-            if parts is not None and isinstance(parts[0], int) and parts[0] >= LARGE:
+            if parts is not None and isinstance(parts[0], int) and parts[0] >= LARGE and axis not in through:
                 offset = named(parts[0]) * as_size(axis) + parts[1]
         return offset
 
@@ -286,6 +293,17 @@ def share(flat: Flat) -> tuple[Flat, dict[Atom, Dim]]:
 
     stores = tuple(Store(s.buffer, s.axes, (strides(s.buffer, s.index[0]),), transform(s.value, leaf)) for s in flat.stores)
     return Flat(flat.axes, stores), values
+
+
+def _united_axes(x: Reduce) -> list[Axis]:
+    """All reduced axes if there are several and some load goes through them as through one."""
+    axes = list(x.reduced)
+    return axes if len(axes) > 1 and any(_goes_through(offset, axes) for offset in _offsets(x.body)) else []
+
+
+def _goes_through(offset: Dim, axes: Sequence[Axis]) -> bool:
+    used = any(axis in axes_of(offset) for axis in axes)
+    return used and all(_mergeable(offset, first, second) for first, second in itertools.pairwise(axes))
 
 
 def _offsets(root: Expr) -> list[Dim]:
