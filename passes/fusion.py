@@ -129,7 +129,7 @@ class Partition:
         users = self.uses[node]
         joined = [group for group, accesses in users.items() if self._may_join(node, reading, group, accesses)]
         stored = node in self.stored or len(joined) < len(users)
-        if not reading.is_free and (stored or len(users) > 1):
+        if (stored or len(users) > 1) and not reading.is_free and not self.unpacking.is_unpacked(node):
             self._store(node, reading, users)
             return
         for group in joined:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from ..errors import FormatError
 from ..nn.models.llama import Decoder, FeedForward, Layer, Llama, SelfAttention
 from ..nn.normalization import RMSNorm
 from ..nn.packed import PackedEmbedding, PackedLinear, PackedMatrix
+from .blocks import Planes
 from .reader import GgufFile
 from .tokenizer import Tokenizer
 
@@ -95,15 +98,26 @@ class _Builder:
         return Llama(decoder, PackedLinear(head), embedding.rows, self._size("context_length"))
 
     def _layer(self, name: str) -> Layer:
-        turned = self.heads * self.size, self.groups * self.size
-        query, key = (self._matrix(f"{name}.attn_{part}.weight", rows, self.features, turned=True) for part, rows in zip("qk", turned, strict=True))
-        value = self._matrix(f"{name}.attn_v.weight", self.groups * self.size, self.features)
-        output = self._matrix(f"{name}.attn_output.weight", self.features, self.features)
-        attention = SelfAttention(self.size, self.base, *map(PackedLinear, (query, key, value, output)))
-        gates = [self._matrix(f"{name}.ffn_{part}.weight", self.inner, self.features) for part in ("gate", "up")]
-        down = self._matrix(f"{name}.ffn_down.weight", self.features, self.inner)
+        narrow = self.groups * self.size
+        heads = {f"{name}.attn_q.weight": self.features, f"{name}.attn_k.weight": narrow, f"{name}.attn_v.weight": narrow}
+        query, key, value = self._beside(heads, turned=tuple(heads)[:2])
+        output = PackedLinear(self._matrix(f"{name}.attn_output.weight", self.features, self.features))
+        gate, up = self._beside(dict.fromkeys((f"{name}.ffn_gate.weight", f"{name}.ffn_up.weight"), self.inner))
+        down = PackedLinear(self._matrix(f"{name}.ffn_down.weight", self.features, self.inner))
         norms = self._norm(f"{name}.attn_norm.weight"), self._norm(f"{name}.ffn_norm.weight")
-        return Layer(attention, FeedForward(*map(PackedLinear, (*gates, down))), *norms)
+        return Layer(SelfAttention(self.size, self.base, query, key, value, output), FeedForward(gate, up, down), *norms)
+
+    def _beside(self, names: dict[str, int], turned: Sequence[str] = ()) -> list[PackedLinear]:
+        """Layers of so many rows that read one input. Their weights are one matrix where they have one format."""
+        parts = [self._planes(name, rows, self.features, turned=name in turned) for name, rows in names.items()]
+        formats = [self.file.tensors[name].format for name in names]
+        if len(set(formats)) > 1:
+            made = zip(names.values(), parts, formats, strict=True)
+            return [PackedLinear(PackedMatrix(rows, self.features, planes, found.unpack)) for rows, planes, found in made]
+        joined = {plane: np.concatenate([part[plane] for part in parts]) for plane in parts[0]}
+        matrix = PackedMatrix(sum(names.values()), self.features, joined, formats[0].unpack)
+        ends = list(itertools.accumulate(names.values()))
+        return [PackedLinear(matrix, (end - rows, end)) for end, rows in zip(ends, names.values(), strict=True)]
 
     def _norm(self, name: str) -> RMSNorm:
         made = RMSNorm(self.features, self.epsilon)
@@ -119,14 +133,18 @@ class _Builder:
             raise self._error(f"{name} is {entry.format.name}; a norm is F32")
         return self.file.blocks(name)["number"]
 
-    def _matrix(self, name: str, rows: int | None, columns: int, *, turned: bool = False) -> PackedMatrix:
-        """A weight as the file has it; with `turned` the rows of every head in the order that `rotary` takes."""
+    def _matrix(self, name: str, rows: int | None, columns: int) -> PackedMatrix:
+        """A weight as the file has it."""
+        planes = self._planes(name, rows, columns)
+        entry = self.file.tensors[name]
+        return PackedMatrix(entry.shape[0], columns, planes, entry.format.unpack)
+
+    def _planes(self, name: str, rows: int | None, columns: int, *, turned: bool = False) -> Planes:
+        """The planes of a weight; with `turned` the rows of every head in the order that `rotary` takes."""
         self._check(name, (rows, columns))
         entry = self.file.tensors[name]
         planes = entry.format.planes(self.file.blocks(name))
-        if turned:
-            planes = {part: _apart(plane, self.size) for part, plane in planes.items()}
-        return PackedMatrix(entry.shape[0], columns, planes, entry.format.unpack)
+        return {part: _apart(plane, self.size) for part, plane in planes.items()} if turned else planes
 
     def _check(self, name: str, shape: tuple[int | None, ...]) -> None:
         entry = self.file.tensors.get(name)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..ir import Tensor
 from ..kernel.expression import Buffer, Load, Reduce, walk
-from ..kernel.program import Kernel, read_buffers, reads_indices
+from ..kernel.program import Kernel, Program, read_buffers, reads_indices
 
 if TYPE_CHECKING:
     from ..program import CompiledGraph
@@ -97,6 +97,13 @@ class Update:
             saved.append((source, target, value))
         for source, target, value in saved:
             self.lowering.copy(source, target, [value.node])
+
+
+def writes_before_checks(program: Program) -> bool:
+    """Whether a parameter would be changed before an index is found to be out of range, in the same step or a later one."""
+    writers = [any(buffer.storage.kind == "parameter" for buffer in step.written) for step in program.steps]
+    readers = [reads_indices(step) for step in program.steps]
+    return True in writers and any(readers[writers.index(True) :])
 
 
 def reads_only_in_place(kernel: Kernel, new: Buffer, old: Buffer) -> bool:

@@ -70,14 +70,22 @@ class PackedMatrix(Module):
 
 
 class PackedLinear(Module):
-    """y = x Wᵀ with a packed W (out_features, in_features). Several layers may share one."""
+    """y = x Wᵀ with the `rows` (first, end) of a packed matrix, all unless given.
 
-    def __init__(self, weight: PackedMatrix) -> None:
+    Several layers may share one matrix: those that read one input then share one product.
+    """
+
+    def __init__(self, weight: PackedMatrix, rows: tuple[int, int] | None = None) -> None:
         self.weight = weight
+        self.rows = (0, weight.rows) if rows is None else rows
 
     def forward(self, input: Tensor) -> Tensor:
         result: Tensor = self.weight(input)
-        return result
+        first, end = self.rows
+        return result if end - first == self.weight.rows else result[..., first:end]
+
+    def extra_repr(self) -> str:
+        return f"rows={self.rows}"
 
 
 class PackedEmbedding(Module):

@@ -18,6 +18,7 @@ from graphdl.types import is_floating
 from ..llvm import I64, Function, Loop, Type, Value
 from .affine import linear_part
 from .emitter import Emitter
+from .fetch import fetch_ahead, streams_of
 from .registers import REGISTER, itemsize
 from .scalar import emit_scalar
 
@@ -91,6 +92,8 @@ class _Sequential:
 
     def run(self, start: list[Value]) -> list[Value]:
         self.written_out = self.x.reduced if is_unrolled(self.x) else sharing_axes(self.x)
+        lanes = self.emitter.lanes
+        self.streams = streams_of(self.x, lanes.axis) if lanes is not None and self.guard is None else []
         return self._loops([axis for axis in self.x.reduced if axis not in self.written_out], start)
 
     def _points(self, carried: list[Value]) -> list[Value]:
@@ -111,6 +114,9 @@ class _Sequential:
             return self._points(carried) if self.written_out else self.combination.follow(self.emitter.f, carried, self._element())
         emitter, axis = self.emitter, axes[0]
         with emitter.f.loop(I64.const(0), emitter.index(axis.size), 1, carried) as loop, emitter.binding(axis, loop.index):
+            for stream in self.streams:
+                if axis in stream.axes and stream.axes.isdisjoint((*axes[1:], *self.written_out)):
+                    fetch_ahead(emitter, stream, axis)
             loop.next = self._loops(axes[1:], loop.carried)
         return loop.carried
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from .format import FORMATS, BlockFormat
+from .format import FORMATS, BlockFormat, Planes
 
-__all__ = ["FORMATS", "BlockFormat", "format_of"]
+__all__ = ["FORMATS", "BlockFormat", "Planes", "format_of"]
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

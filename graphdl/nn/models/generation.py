@@ -33,11 +33,12 @@ class Generator:
             raise ShapeError(f"Generator: {self.max_length} positions must lie between 1 and the model's context of {model.context}, and the batch be positive")
         cache = KeyValueCache(batch_size, self.max_length)
         tokens, token = placeholder("tokens", (batch_size, "L"), "int64"), placeholder("token", (batch_size, 1), "int64")
-        position = placeholder("position", (), "int64")
-        reading, stepping = cache.prompt(), cache.step(position)
+        held = placeholder("held", ("positions",), "bool")
+        reading, stepping = cache.prompt(), cache.step(held)
+        self._held = np.ones(self.max_length, bool)  # of which a step is given as much as is held after it
         options: dict[str, Any] = {"mode": "inference", "backend": backend, "threads": threads}
         self._read = compile(model.next_scores(tokens, reading), [tokens], updates=reading.updates, **options)
-        self._step = compile(model.next_scores(token, stepping), [token, position], updates=stepping.updates, **options)
+        self._step = compile(model.next_scores(token, stepping), [token, held], updates=stepping.updates, **options)
 
     def generate(
         self,
@@ -85,7 +86,7 @@ class Generator:
             ended |= token == stop
             if place + 1 == end or ended.all():
                 return
-            scores = self._step(token, np.array(place))
+            scores = self._step(token, self._held[: place + 1])
 
 
 def sample(scores: Array, generator: np.random.Generator, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None) -> Array:

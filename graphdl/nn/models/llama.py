@@ -89,8 +89,8 @@ class SelfAttention(Module):
         query, key, value = (swapaxes(reshape(project(x), (*x.shape[:2], -1, self.size)), 1, 2) for project in projections)
         positions = None if cache is None else cache.positions(x.shape[1])
         query, key = rotary(query, positions, self.base), rotary(key, positions, self.base)
-        key, value, mask = (key, value, None) if cache is None else cache.extend(key, value)
-        mixed = scaled_dot_product_attention(query, key, value, mask, is_causal=mask is None, enable_gqa=True)
+        key, value, is_causal = (key, value, True) if cache is None else cache.extend(key, value)
+        mixed = scaled_dot_product_attention(query, key, value, is_causal=is_causal, enable_gqa=True)
         result: Tensor = self.o_proj(reshape(swapaxes(mixed, 1, 2), (*x.shape[:2], -1)))
         return result
 
