@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..ir import Tensor
-from ..kernel.expression import Buffer, Load, Reduce, walk
+from ..kernel.expression import Axis, Buffer, Guard, Load, Loaded, Reduce, index_atoms, walk
 from ..kernel.program import Kernel, Program, read_buffers, reads_indices
+from ..sizes import Atom, Dim, SymbolAtom, as_size, atoms_of, substitute
 
 if TYPE_CHECKING:
     from ..program import CompiledGraph
@@ -100,10 +101,30 @@ class Update:
 
 
 def writes_before_checks(program: Program) -> bool:
-    """Whether a parameter would be changed before an index is found to be out of range, in the same step or a later one."""
-    writers = [any(buffer.storage.kind == "parameter" for buffer in step.written) for step in program.steps]
-    readers = [reads_indices(step) for step in program.steps]
-    return True in writers and any(readers[writers.index(True) :])
+    """Whether a parameter would be changed before an index is found to be out of range, in the same step or a later one.
+
+    Indices that an earlier step has read as well were found to be in range by then.
+    """
+    checked: set[object] = set()
+    has_written = False
+    for step in program.steps:
+        has_written = has_written or any(buffer.storage.kind == "parameter" for buffer in step.written)
+        found = {_checked_by(atom) for value in step.values for atom in index_atoms(value) if isinstance(atom, Loaded)}
+        if has_written and not found <= checked:
+            return True
+        if not any(isinstance(x, Guard) for x in walk(*step.values)):  # where a guard is off, nothing is checked
+            checked |= found - {None}
+    return False
+
+
+def _checked_by(index: Loaded) -> object:
+    """What elements of which buffer an index from data goes through; equal answers mean the same ones. None where it is no plain load."""
+    value = index.value
+    if not isinstance(value, Load) or any(isinstance(atom, Loaded) for atom in index_atoms(value)):
+        return None
+    axes = dict.fromkeys(atom for part in value.index for atom in atoms_of(part) if isinstance(atom, Axis))
+    ranges: dict[Atom, Dim] = {axis: as_size(SymbolAtom(f"{k} below {axis.size}")) for k, axis in enumerate(axes)}
+    return index.site, index.size, value.buffer.storage, tuple(substitute(part, ranges) for part in value.index)
 
 
 def reads_only_in_place(kernel: Kernel, new: Buffer, old: Buffer) -> bool:

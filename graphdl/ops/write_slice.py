@@ -48,7 +48,7 @@ class WriteSlice(Op):
 
     def evaluate(self, *operands: Array) -> Array:
         x, new = operands
-        start = int(self.start)  # type: ignore[arg-type]
+        start = int(self.start)
         result = x.copy()
         np.moveaxis(result, self.axis, 0)[start : start + new.shape[self.axis]] = np.moveaxis(new, self.axis, 0)
         return result
