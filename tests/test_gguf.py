@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import graphdl as gd
+from graphdl.backends.native import target
 from graphdl.errors import FormatError, GraphdlError, IndexOutOfRangeError
 from graphdl.gguf import GgufFile, Tokenizer, load
 from graphdl.nn.packed import PackedMatrix
@@ -68,6 +69,19 @@ def test_products_unpack_as_they_read(tmp_path: Path) -> None:
         f = gd.compile(matrix(x), inputs=[x], mode="inference")
         assert len(f.kernels) == kernels, f.kernels
     assert sum(plane.value.nbytes for plane in matrix.planes.values()) == 128 * 256 // 32 * 20
+
+
+@pytest.mark.parametrize("family", ["x86-64", "avx2", "avx512"])
+def test_other_processors(tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if target.host().vector_bytes < target.named(family).vector_bytes or not target.host().triple.startswith("x86_64"):
+        pytest.skip(f"this processor does not run {family}")
+    monkeypatch.setenv("GRAPHDL_TARGET", family)
+    target.host.cache_clear()
+    try:
+        for kind in ("Q4_1", "Q5_0", "Q6_K", "F16"):
+            test_products_with_blocks(tmp_path, kind, 70, 256, "native")
+    finally:
+        target.host.cache_clear()
 
 
 # -- whole models ---------------------------------------------------------------------------------------------------
@@ -139,6 +153,9 @@ def test_tokens_of_text() -> None:
     assert tokenizer.encode("in<|end|>", special=True) == [PIECES.index("in"), PIECES.index("<|end|>")]
     for text in ("", "naïve 漢字\n\t x", "a\u2028b\x00", "😀"):
         assert tokenizer.decode(tokenizer.encode(text)) == text
+    start = time.perf_counter()
+    assert len(tokenizer.encode("th" * 50_000 + "e")) == 50_000
+    assert time.perf_counter() - start < LONGEST
     assert list(tokenizer.stream(tokenizer.encode("é")))[-2:] == ["é", ""]
 
 

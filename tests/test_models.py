@@ -196,7 +196,7 @@ def test_no_step_goes_beyond_the_cache() -> None:
 def test_parts_of_parameters_are_written_in_place(backend: str) -> None:
     held = gd.parameter(np.zeros((2, 5), "f"), "held")
     new, at = gd.placeholder("new", (2, "N")), gd.placeholder("at", (), "int64")
-    written = gd.ops.write_slice.write_slice(held, new, 1, 1)
+    written = gd.write_slice(held, new, 1, 1)
     f = gd.compile(written.sum() + gd.take(new, at, 1).sum(), [new, at], updates={held: written}, backend=backend)
     assert f(np.ones((2, 3), "f"), np.array(0)) == 8
     np.testing.assert_array_equal(held.value, [[0, 1, 1, 1, 0]] * 2)

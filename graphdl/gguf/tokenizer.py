@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import heapq
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +15,7 @@ from .cursor import Value
 from .splitting import Splitter
 
 _CONTROL, _USER_DEFINED = 3, 4  # kinds of tokens that stand for themselves in a text
+_Waiting = tuple[int, int, tuple[str, str]]  # rank, place and pair
 _REMEMBERED = 65536  # words whose tokens are kept
 
 
@@ -118,22 +120,35 @@ def _pair(merge: str) -> tuple[str, str]:
 
 
 def _merged(pieces: list[str], ranks: Mapping[tuple[str, str], int]) -> list[str]:
-    """The pieces of a word with pairs merged, those of the lowest rank first."""
-    while len(pieces) > 1:
-        best = min(itertools.pairwise(pieces), key=lambda pair: ranks.get(pair, len(ranks)))
-        if best not in ranks:
-            return pieces
-        pieces = list(_joined(pieces, best))
-    return pieces
+    """The pieces of a word with pairs merged, those of the lowest rank first and of one rank from the left.
+
+    Pairs wait in a heap and neighbours are linked, so a word of n letters takes n log n steps.
+    """
+    held: list[str | None] = list(pieces)
+    following, before = list(range(1, len(pieces) + 1)), list(range(-1, len(pieces) - 1))
+    heap = [(ranks[pair], place, pair) for place, pair in enumerate(itertools.pairwise(pieces)) if pair in ranks]
+    heapq.heapify(heap)
+    while heap:
+        _, place, pair = heapq.heappop(heap)
+        other = following[place]
+        if other >= len(held) or (held[place], held[other]) != pair:
+            continue  # one of them was merged meanwhile
+        held[place], held[other] = "".join(pair), None
+        end = following[place] = following[other]
+        if end < len(held):
+            before[end] = place
+        for left in (before[place], place):
+            _push(heap, left, held, following, ranks)
+    return [piece for piece in held if piece is not None]
 
 
-def _joined(pieces: list[str], pair: tuple[str, str]) -> Iterator[str]:
-    """The pieces with every such pair as one, from the left."""
-    place = 0
-    while place < len(pieces):
-        is_pair = tuple(pieces[place : place + 2]) == pair
-        yield "".join(pair) if is_pair else pieces[place]
-        place += 1 + is_pair
+def _push(heap: list[_Waiting], place: int, held: list[str | None], following: list[int], ranks: Mapping[tuple[str, str], int]) -> None:
+    """Let the pair at a place wait, if there is one that merges."""
+    if place < 0 or following[place] >= len(held):
+        return
+    left, right = held[place], held[following[place]]
+    if left is not None and right is not None and (left, right) in ranks:
+        heapq.heappush(heap, (ranks[left, right], place, (left, right)))
 
 
 def _letters() -> list[str]:
