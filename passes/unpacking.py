@@ -8,6 +8,7 @@ from graphdl.ops.source import Constant
 from graphdl.types import numpy_dtype
 
 ELEMENTWISE = ("pointwise", "injective")
+MUCH = 6  # scalar operations of one node that unpacking does not take, such as a division or an exponential
 
 
 class Unpacking:
@@ -44,7 +45,8 @@ class Unpacking:
 
 
 def _is_elementwise(node: Node) -> bool:
-    return node.op.pattern in ELEMENTWISE and reading_of(node).depth is None
+    """Whether every element is little work by itself."""
+    return node.op.pattern in ELEMENTWISE and reading_of(node).depth is None and reading_of(node).flops < MUCH
 
 
 def _bytes(tensor: Tensor) -> int:
