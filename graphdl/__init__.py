@@ -18,18 +18,19 @@ from .version import __version__
 
 __all__ = [
     "Executable", "Graph", "History", "Tensor", "Trainer", "__version__", "checkpoint", "compare", "compile", "control", "cost", "errors", "explain",
-    "export", "grad", "gradient_flow", "gradient_norms", "gradient_through_time", "hessian", "hvp", "jacobian", "jvp", "lint", "load", "load_program",
-    "nn", "onnx", "ops", "optim", "parameter", "placeholder", "random", "save", "save_program", "vjp",
+    "export", "gguf", "grad", "gradient_flow", "gradient_norms", "gradient_through_time", "hessian", "hvp", "jacobian", "jvp", "lint", "load",
+    "load_program", "nn", "onnx", "ops", "optim", "parameter", "placeholder", "random", "save", "save_program", "vjp",
 ]  # fmt: skip
 
 if TYPE_CHECKING:
-    from . import nn, onnx, optim, random
+    from . import gguf, nn, onnx, optim, random
     from .inspect import compare, cost, gradient_flow, gradient_norms, gradient_through_time, lint
     from .io import export, load, load_program, save, save_program
     from .train import History, Trainer
 
 # What is imported only when it is first asked for, so that `import graphdl` stays light: modules, and public names in them.
 _LATE = {
+    "gguf": (),
     "inspect": ("compare", "cost", "gradient_flow", "gradient_norms", "gradient_through_time", "lint"),
     "io": ("export", "load", "load_program", "save", "save_program"),
     "nn": (),

@@ -24,6 +24,8 @@ from graphdl.rewrite import follow
 from graphdl.sizes import Combined, Dim, as_size, atoms_of
 from graphdl.types import numpy_dtype
 
+from .unpacking import Unpacking
+
 MAX_NODES = 48  # a kernel with more would spill registers and take long to compile
 MAX_INPUTS = 24
 HEAVY = 10  # scalar operations from which computing twice costs more than storing
@@ -71,6 +73,7 @@ class Partition:
         self.uses: dict[Node, dict[Group, set[Index]]] = {node: {} for node in graph.nodes}
         self.stored: set[Node] = {tensor.node for tensor in graph.outputs}
         self.home: dict[Node, Group] = {}
+        self.unpacking = Unpacking()
 
     def run(self) -> dict[Node, Group]:
         """The home of every node that is stored; fusable nodes without one are computed only inside groups."""
@@ -129,7 +132,7 @@ class Partition:
         users = self.uses[node]
         joined = [group for group, accesses in users.items() if self._may_join(node, reading, group, accesses)]
         stored = node in self.stored or len(joined) < len(users)
-        if not reading.is_free and (stored or (len(users) > 1 and not self._is_thin(node))):
+        if not reading.is_free and (stored or (len(users) > 1 and not self._is_thin(node))) and not self.unpacking.is_unpacked(node):
             self._store(node, reading, users)
             return
         for group in joined:
@@ -207,8 +210,8 @@ class Partition:
             return self._reduction_fits(node, reading, group, accesses)
         if reading.is_free:
             return not group.has_contraction or not any(_is_divided(read) for read in _moved_reads(reading, accesses))
-        if group.has_contraction and not widens(node) and any(not _within(index, group) for index in accesses):
-            return False  # the sides of a product are read where they lie, and widened on the way
+        if group.has_contraction and any(not _within(index, group) for index in accesses):
+            return widens(node) or self.unpacking.is_unpacked(node)  # other sides of a product are read where they lie
         heavy = reading.flops >= HEAVY
         return not heavy or (len(accesses) <= 2 and all(_covers(index, group) for index in accesses))
 

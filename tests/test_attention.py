@@ -178,6 +178,8 @@ def test_copies_have_arrays_of_their_own() -> None:
 def test_what_is_shared_stays_shared_in_a_copy() -> None:
     model = nn.models.gpt(5, 4, 4, 1, 2)
     again = copy.deepcopy(model)
+    assert isinstance(again.lm_head, nn.Linear)
+    assert isinstance(model.lm_head, nn.Linear)
     assert again.lm_head.weight is again.transformer.wte.weight
     assert again.lm_head.weight is not model.lm_head.weight
     assert len(again.parameters()) == len(model.parameters())

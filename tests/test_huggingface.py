@@ -18,8 +18,8 @@ from graphdl import nn
 from graphdl.errors import FormatError, GraphdlError, StateError
 from graphdl.io import Layout, Row, read
 from graphdl.types import numpy_dtype
+from tests.damage import damaged
 from tests.references.make_huggingface_references import CONFIGURATIONS, initial, inputs_of
-from tests.test_onnx_fuzz import damaged
 from tests.torch_cases import assert_near, load_cases
 
 Array = np.ndarray[Any, Any]

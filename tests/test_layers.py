@@ -46,7 +46,7 @@ graphdl.backends
 -
 graphdl.compiler
 -
-graphdl.nn graphdl.optim graphdl.train graphdl.io graphdl.onnx graphdl.inspect graphdl.data
+graphdl.nn graphdl.optim graphdl.train graphdl.io graphdl.gguf graphdl.onnx graphdl.inspect graphdl.data
 -
 graphdl
 -

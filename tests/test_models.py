@@ -9,7 +9,7 @@ import pytest
 
 import graphdl as gd
 from graphdl import nn
-from graphdl.errors import GraphdlError, ShapeError, TypeRuleError
+from graphdl.errors import GraphdlError, IndexOutOfRangeError, ShapeError, TypeRuleError
 from graphdl.nn.models import Generator, LanguageModel, sample
 from graphdl.nn.positions import rotary, sinusoidal_positions
 
@@ -76,6 +76,7 @@ def test_trained_parameters_are_used_at_once() -> None:
     model = made("gpt")
     generator = Generator(model)
     before = generator.generate(np.array([3]), 8, temperature=0)
+    assert isinstance(model.lm_head, nn.Linear)
     model.lm_head.weight.value = model.lm_head.weight.value[::-1].copy()
     assert (generator.generate(np.array([3]), 8, temperature=0) != before).any()
 
@@ -172,3 +173,35 @@ def test_rotary_positions_turn_pairs(interleaved: bool, backend: str) -> None:
 def test_bad_positions_are_refused(declare: Any, error: type[Exception]) -> None:
     with pytest.raises(error):
         declare()
+
+
+def test_a_step_touches_only_what_is_new() -> None:
+    generator = Generator(made("llama"), max_length=16)
+    generator.generate(np.array([1, 2, 3]), 2, temperature=0)
+    written = [kernel for kernel in generator._step.kernels if kernel.name == "write_slice"]
+    assert len(written) == 2 * 2, generator._step.kernels
+    assert all(kernel.bytes < 16 * 8 * 4 for kernel in written)
+    assert not any(kernel.name == "copy" for kernel in generator._step.kernels)
+
+
+def test_no_step_goes_beyond_the_cache() -> None:
+    generator = Generator(made("llama"), max_length=4)
+    with pytest.raises(ShapeError):
+        generator._step(np.zeros((1, 1), "int64"), np.ones(5, bool))
+    with pytest.raises(ShapeError):
+        generator._step(np.zeros((1, 1), "int64"), np.ones(0, bool))
+
+
+@pytest.mark.parametrize("backend", ["numpy", "native"])
+def test_parts_of_parameters_are_written_in_place(backend: str) -> None:
+    held = gd.parameter(np.zeros((2, 5), "f"), "held")
+    new, at = gd.placeholder("new", (2, "N")), gd.placeholder("at", (), "int64")
+    written = gd.write_slice(held, new, 1, 1)
+    f = gd.compile(written.sum() + gd.take(new, at, 1).sum(), [new, at], updates={held: written}, backend=backend)
+    assert f(np.ones((2, 3), "f"), np.array(0)) == 8
+    np.testing.assert_array_equal(held.value, [[0, 1, 1, 1, 0]] * 2)
+    with pytest.raises(IndexOutOfRangeError):  # nothing is written then
+        f(np.full((2, 2), 7, "f"), np.array(2))
+    np.testing.assert_array_equal(held.value, [[0, 1, 1, 1, 0]] * 2)
+    with pytest.raises(ShapeError):
+        f(np.ones((2, 5), "f"), np.array(0))

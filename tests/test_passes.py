@@ -14,6 +14,7 @@ from graphdl import nn, optim
 from graphdl.ir import Graph, Tensor
 from graphdl.ops.attention import Attention
 from graphdl.ops.random_bits import RandomState
+from graphdl.ops.source import arange
 from graphdl.pipeline import PASSES, run_passes, selected
 from tests.conftest import Golden
 from tests.tolerances import assert_close
@@ -271,3 +272,12 @@ def test_deep_graphs() -> None:
     graph, _ = run_passes(Graph(y), [one for one in selected("default", "train") if one.phase == "simplify"])
     assert len(graph.nodes) == 10_001
     assert time.perf_counter() - started < 60  # some 0.3 seconds; much more means that the cost is not linear
+
+
+def test_products_widen_small_weights_but_compute_no_functions() -> None:
+    x, table = gd.placeholder("x", ("N", 64)), gd.parameter(np.zeros((64, 48), "float16"), "table")
+    widened = gd.compile(x @ (table.astype("float32") * 2), [x], mode="inference")
+    assert not any(kernel.name.startswith("cast") and "matmul" not in kernel.name for kernel in widened.kernels), widened.kernels
+    waves = gd.cos(gd.reshape(arange(64), (64, 1)).astype("float32") * arange(48).astype("float32"))
+    computed = gd.compile(x @ waves, [x], mode="inference")
+    assert sum("matmul" not in kernel.name for kernel in computed.kernels) == 1, computed.kernels

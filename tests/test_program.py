@@ -27,7 +27,7 @@ from graphdl.compiler import options_of
 from graphdl.container import pack_parts, unpack_parts
 from graphdl.errors import BackendError, FormatError, GraphdlError, IndexOutOfRangeError, NonFiniteError, ShapeError
 from graphdl.stored import read_program, textual
-from tests.test_onnx_fuzz import damaged
+from tests.damage import damaged
 
 FASTEST = 0.020  # seconds to load, reading apart
 LONGEST = 20.0  # seconds for one damaged file

@@ -1,4 +1,4 @@
-"""Run model.onnx, a saved program or FILE.py:name on arrays from .npy and .npz files."""
+"""Run model.onnx, a saved program or FILE.py:name on arrays from .npy and .npz files, or go on from a text with the language model in model.gguf."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 import graphdl as gd
 from graphdl.cli.compile import compiled
 from graphdl.errors import CallError, FormatError
+from graphdl.gguf import console as text_console
 from graphdl.types import numpy_dtype
 
 Array = np.ndarray[Any, Any]
@@ -22,15 +23,18 @@ SHOWN = 6  # elements of an output that are printed
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's flags."""
-    parser.add_argument("source", metavar="SOURCE", help="model.onnx, a saved program, or FILE.py:name (a tensor, list of tensors, graph, module or program)")
+    parser.add_argument("source", metavar="SOURCE", help="model.onnx, model.gguf, a saved program, or FILE.py:name (tensors, a graph, module or program)")
     parser.add_argument("--input", metavar="[NAME=]FILE", action="append", default=[], help=".npy, by name or in order, or .npz with names; may be repeated")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the results: .npy for one, .npz for any number")
     parser.add_argument("--threads", type=int, help="threads to run on (default: all processors)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    text_console.add_arguments(parser.add_argument_group("for model.gguf"))
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Do what the kind of file asks for."""
+    if Path(arguments.source).suffix == ".gguf":
+        return text_console.run(arguments)
     return run_on_arrays(arguments)
 
 

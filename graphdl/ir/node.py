@@ -238,6 +238,18 @@ class Tensor:
     def __rxor__(self, other: Any) -> Tensor:
         return _apply("bitwise_xor", other, self)
 
+    def __lshift__(self, other: Any) -> Tensor:
+        return _apply("left_shift", self, other)
+
+    def __rlshift__(self, other: Any) -> Tensor:
+        return _apply("left_shift", other, self)
+
+    def __rshift__(self, other: Any) -> Tensor:
+        return _apply("right_shift", self, other)
+
+    def __rrshift__(self, other: Any) -> Tensor:
+        return _apply("right_shift", other, self)
+
     def __invert__(self) -> Tensor:
         return _apply("bitwise_not", self)
 

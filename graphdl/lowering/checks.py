@@ -1,48 +1,70 @@
-"""Which steps may still find an index out of range: where all of an input was checked before, as by an embedding, its gradient finds nothing new."""
+"""Which steps may be the first to find an index out of range: an embedding's gradient finds nothing that the embedding has not found."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..kernel.expression import Axis, Buffer, Expr, Guard, Load, Loaded, Scalar, index_atoms, walk
-from ..kernel.program import Control, Step
-from ..sizes import Dim, as_size
-
-Checked = tuple[Buffer, Dim]  # an input, and the size that its elements are indices for
+from ..kernel.expression import Axis, Buffer, Expr, Guard, Load, Loaded, Scalar, axes_of, index_atoms, walk
+from ..kernel.program import Control, Program, Step
+from ..sizes import Atom, Dim, SymbolAtom, as_size, substitute
 
 
 def last_check(steps: Sequence[Step]) -> int:
     """The position of the last step that may be the first to find an index out of range; -1 if none may."""
-    known: set[Checked] = set()
+    known: set[object] = set()
     last = -1
     for position, step in enumerate(steps):
         found = {atom for value in step.values for atom in index_atoms(value) if isinstance(atom, Loaded)}
-        if any(_subject(atom) not in known for atom in found):
+        if any(known.isdisjoint(_subjects(atom)) for atom in found):
             last = position
         known.update(_settled(step, found))
     return last
 
 
-def _subject(atom: Loaded) -> Checked | None:
-    """Of what input's elements an index is one."""
+def writes_before_checks(program: Program) -> bool:
+    """Whether a parameter would be changed before an index is found to be out of range, in the same step or a later one."""
+    early = program.steps[: last_check(program.steps) + 1]
+    return any(buffer.storage.kind == "parameter" for step in early for buffer in step.written)
+
+
+def _subjects(atom: Loaded) -> Iterator[object]:
+    """What was checked if the index was: some elements of an input, and before that all of them."""
     read = _read(atom.value)
-    return (read.buffer.storage, atom.size) if read is not None and read.buffer.storage.kind == "input" else None
+    if read is None or any(isinstance(one, Loaded) for one in index_atoms(read)):
+        return
+    if read.buffer.storage.kind == "input":
+        yield _all_of(read.buffer, atom.size)
+    yield _elements(read, atom.size)
+
+
+def _settled(step: Step, found: set[Loaded]) -> Iterator[object]:
+    """What a step checks of inputs and other memory. Where a guard is off, or in loops, nothing may be checked."""
+    if isinstance(step, Control) or any(isinstance(x, Guard) for x in walk(*step.values)):
+        return
+    for atom in found:
+        read = _read(atom.value)
+        if read is not None:
+            yield _elements(read, atom.size)
+            if _reads_all(read, step.axes):
+                yield _all_of(read.buffer, atom.size)
 
 
 def _read(x: Expr) -> Load | None:
+    """The load that an index is, under conversions."""
     while isinstance(x, Scalar) and x.function == "cast":
         (x,) = x.operands
     return x if isinstance(x, Load) else None
 
 
-def _settled(step: Step, found: set[Loaded]) -> Iterator[Checked]:
-    """The inputs all of whose elements a step checks."""
-    if isinstance(step, Control) or any(isinstance(x, Guard) for x in walk(*step.values)):
-        return
-    for atom in found:
-        subject, read = _subject(atom), _read(atom.value)
-        if subject is not None and read is not None and _reads_all(read, step.axes if hasattr(step, "axes") else ()):
-            yield subject
+def _all_of(buffer: Buffer, size: Dim) -> object:
+    return buffer.storage, size
+
+
+def _elements(read: Load, size: Dim) -> object:
+    """Equal for loads that go through the same elements."""
+    axes = dict.fromkeys(axis for part in read.index for axis in sorted(axes_of(part), key=lambda one: one.key))
+    ranges: dict[Atom, Dim] = {axis: as_size(SymbolAtom(f"{k} below {axis.size}")) for k, axis in enumerate(axes)}
+    return size, read.buffer.storage, tuple(substitute(part, ranges) for part in read.index)
 
 
 def _reads_all(read: Load, domain: Sequence[Axis]) -> bool:

@@ -16,6 +16,7 @@ from ..kernel.program import Kernel, Program, Step, Store
 from ..program import CompiledGraph
 from ..sizes import Dim, as_size
 from ..types import TensorType
+from .checks import writes_before_checks
 from .control import ControlLowering
 from .order import ordered
 from .partial import split_reductions
@@ -69,12 +70,15 @@ class Lowering:
         self.buffers: dict[Tensor, Buffer] = {}
         self.root: Lowering = self if outer is None else outer.root
         self.updates_last = False  # new values of parameters are copied there at the end
+        self.new_values: dict[Tensor, Tensor] = {}  # of which parameter a tensor is the new value, where it may be made in its place
         self._names = 0
 
-    def lower(self, compiled: CompiledGraph) -> Program:
-        """The whole program: the graph between inputs, results and updates."""
+    def lower(self, compiled: CompiledGraph, *, in_place: bool = True) -> Program:
+        """The whole program: the graph between inputs, results and updates. With `in_place`, ops may change parts of parameters."""
         for tensor in self.graph.inputs:
             self.program.inputs.append(self.place(tensor, str(tensor.name), "input"))
+        if in_place and not self.updates_last:
+            self.new_values = dict(zip(compiled.new_values, compiled.updated, strict=True))
         self.lower_nodes(dict(zip(compiled.updated, compiled.new_values, strict=True)))
         for k, tensor in enumerate(compiled.results):
             self._output(k, tensor)
@@ -112,7 +116,8 @@ class Lowering:
         """Storage for a node's result that holds `operand` to begin with: the operand's own if nothing else reads that, else a copy."""
         held, graph = self.buffers[operand], self.graph
         read = [other for node in graph.users[operand.node] for other in node.operands] + list(graph.outputs)
-        if (held.kind == "carry" or held in self.program.temporaries) and sum(other is operand for other in read) == 1:
+        is_own = held.kind == "carry" or held in self.program.temporaries or self.new_values.get(tensor) is operand
+        if is_own and sum(other is operand for other in read) == 1:
             self.buffers[tensor] = held
             return held
         result = self.result(tensor)
@@ -217,8 +222,14 @@ class Lowering:
 
 def lower_graph(compiled: CompiledGraph, *, updates_last: bool = False) -> Program:
     """The program that computes a compiled graph. With `updates_last`, nothing is computed after a parameter was written."""
-    lowering = Lowering(compiled.graph)
-    lowering.updates_last = updates_last
-    program = lowering.lower(compiled)
+    program = _lowered(compiled, updates_last=updates_last, in_place=True)
+    if writes_before_checks(program):
+        program = _lowered(compiled, updates_last=updates_last, in_place=False)
     split_reductions(program)
     return program
+
+
+def _lowered(compiled: CompiledGraph, *, updates_last: bool, in_place: bool) -> Program:
+    lowering = Lowering(compiled.graph)
+    lowering.updates_last = updates_last
+    return lowering.lower(compiled, in_place=in_place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -245,9 +246,13 @@ def share(flat: Flat, kept: Axis | None = None) -> tuple[Flat, dict[Atom, Dim]]:
 
     Of a symbolic size or stride it is the number that divides it: 96*H*W and 42*H*W are one. Every place gets a symbol of its own,
     so that which of the numbers happen to be equal does not matter; equal places of one buffer get the same, so that equal
-    reductions stay one expression. The axis `kept` keeps its size.
+    reductions stay one expression. The axis `kept` keeps its size. Where a load goes through several reduced axes
+    as through one, their numbers stay: they are what tells it.
     """
     values: dict[Atom, Dim] = {}
+    reductions = list(dict.fromkeys(x for store in flat.stores for x in walk(store.value) if isinstance(x, Reduce)))
+    united = {x: _united_axes(x) for x in reductions}
+    told = {axis for axes in united.values() for axis in axes[1:]}
 
     def named(size: Dim) -> Dim:
         number = content(size)
@@ -257,16 +262,18 @@ def share(flat: Flat, kept: Axis | None = None) -> tuple[Flat, dict[Atom, Dim]]:
         values[atom] = number
         return size // number * as_size(atom)
 
-    reduced = [axis for store in flat.stores for x in walk(store.value) if isinstance(x, Reduce) for axis in x.reduced]
-    renamed = {axis: fresh_axis(axis.size if axis is kept else named(axis.size)) for axis in dict.fromkeys((*flat.axes, *reduced))}
+    reduced = [axis for x in reductions for axis in x.reduced]
+    renamed = {axis: fresh_axis(axis.size if axis in told or axis is kept else named(axis.size)) for axis in dict.fromkeys((*flat.axes, *reduced))}
     axes = [*renamed.values()]
+    groups = [[renamed[axis] for axis in one] for one in united.values() if one]
     flat = _rename(flat, {old: as_size(new) for old, new in renamed.items()}, tuple(renamed[axis] for axis in flat.axes), {k: (v,) for k, v in renamed.items()})
 
     @functools.cache
     def strides(buffer: Buffer, offset: Dim) -> Dim:
+        through = {axis for group in groups if _goes_through(offset, group) for axis in group}
         for axis in axes:
             parts = linear_part(offset, axis)
-            if parts is not None and content(parts[0]) >= LARGE:
+            if parts is not None and content(parts[0]) >= LARGE and axis not in through:
                 offset = named(parts[0]) * as_size(axis) + parts[1]
         return begin(offset)
 
@@ -283,6 +290,17 @@ def share(flat: Flat, kept: Axis | None = None) -> tuple[Flat, dict[Atom, Dim]]:
     few = sum(isinstance(x, Load) for x in walk(*(store.value for store in flat.stores))) <= FEW_LOADS
     stores = tuple(Store(s.buffer, s.axes, (strides(s.buffer, s.index[0]),), transform(s.value, leaf)) for s in flat.stores)
     return Flat(flat.axes, stores), values
+
+
+def _united_axes(x: Reduce) -> list[Axis]:
+    """All reduced axes if there are several and some load goes through them as through one."""
+    axes = list(x.reduced)
+    return axes if len(axes) > 1 and any(_goes_through(offset, axes) for offset in _offsets(x.body)) else []
+
+
+def _goes_through(offset: Dim, axes: Sequence[Axis]) -> bool:
+    used = any(axis in axes_of(offset) for axis in axes)
+    return used and all(is_mergeable(offset, first, second) for first, second in itertools.pairwise(axes))
 
 
 def _offsets(root: Expr) -> list[Dim]:

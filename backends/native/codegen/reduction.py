@@ -18,10 +18,12 @@ from ..llvm import I64, Loop, Value
 from .affine import linear_part
 from .combination import Combination, lane_combination
 from .emitter import Emitter
+from .fetch import fetch_ahead, streams_of
 from .registers import itemsize
 
 MANY = 32  # vector registers that hold the intermediate values of four exponentials, and their coefficients
 UNROLLED = 32  # elements of a reduction for which there is code one by one: the taps of a window
+SHARING = 4  # elements along an axis for which there is code one by one if they share a load
 
 
 def emit_reduction(emitter: Emitter, x: Reduce, guard: Expr | None) -> Value:
@@ -42,24 +44,32 @@ class _Sequential:
         self.emitter, self.x, self.combination, self.guard = emitter, x, combination, guard
 
     def run(self, start: list[Value]) -> list[Value]:
-        if not is_unrolled(self.x):
-            return self._loops(list(self.x.reduced), start)
-        for point in itertools.product(*map(range, known_sizes(self.x))):
-            start = self.combination.follow(self.emitter.f, start, self._at(point))
-        return start
+        self.written_out = self.x.reduced if is_unrolled(self.x) else sharing_axes(self.x)
+        lanes = self.emitter.lanes
+        self.streams = streams_of(self.x, lanes.axis) if lanes is not None and self.guard is None else []
+        return self._loops([axis for axis in self.x.reduced if axis not in self.written_out], start)
+
+    def _points(self, carried: list[Value]) -> list[Value]:
+        """One element after the other of the axes that are written out."""
+        for point in itertools.product(*(range(axis.size) for axis in self.written_out if isinstance(axis.size, int))):
+            carried = self.combination.follow(self.emitter.f, carried, self._at(point))
+        return carried
 
     def _at(self, point: tuple[int, ...]) -> list[Value]:
-        """The element at numbers in place of the reduced axes."""
+        """The element at numbers in place of the axes that are written out."""
         emitter = self.emitter
-        places: dict[Atom, Dim] = dict(zip(self.x.reduced, point, strict=True))
+        places: dict[Atom, Dim] = dict(zip(self.written_out, point, strict=True))
         value = emitter.spread(emitter.value(substitute_axes(self.x.body, places), self.guard))
         return [value, emitter.spread(I64.const(point[0]))] if self.combination.is_arg else [value]
 
     def _loops(self, axes: list[Axis], carried: list[Value]) -> list[Value]:
         if not axes:
-            return self.combination.follow(self.emitter.f, carried, self._element())
+            return self._points(carried) if self.written_out else self.combination.follow(self.emitter.f, carried, self._element())
         emitter, axis = self.emitter, axes[0]
         with emitter.f.loop(I64.const(0), emitter.index(axis.size), 1, carried) as loop, emitter.binding(axis, loop.index):
+            for stream in self.streams:
+                if axis in stream.axes and stream.axes.isdisjoint((*axes[1:], *self.written_out)):
+                    fetch_ahead(emitter, stream, axis)
             loop.next = self._loops(axes[1:], loop.carried)
         return loop.carried
 
@@ -154,6 +164,22 @@ def is_unrolled(x: Reduce) -> bool:
         return False
     sizes = known_sizes(x)
     return len(sizes) == len(x.reduced) and math.prod(sizes) <= UNROLLED and not any(isinstance(y, Reduce) for y in walk(x.body))
+
+
+def sharing_axes(x: Reduce) -> tuple[Axis, ...]:
+    """Short axes that elements have a load in common along, such as the halves of a packed byte: it is done once for all of them.
+
+    Arg-reductions take their axes in order.
+    """
+    loads = [y for y in walk(x.body) if isinstance(y, Load)]
+    reduced = set(x.reduced)
+
+    def is_shared(axis: Axis) -> bool:
+        return isinstance(axis.size, int) and 1 < axis.size <= SHARING and any(axis not in y.axes and y.axes & reduced for y in loads)
+
+    if len(reduced) < 2 or x.kind.startswith("arg") or any(isinstance(y, Reduce) for y in walk(x.body)):
+        return ()
+    return tuple(axis for axis in x.reduced if is_shared(axis))
 
 
 def contiguous_axis(x: Reduce) -> Axis:

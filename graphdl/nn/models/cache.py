@@ -10,18 +10,20 @@ import numpy as np
 from ...errors import ShapeError
 from ...ir import Tensor
 from ...ops.elementwise import describe
-from ...ops.pad import Pad
-from ...ops.select import where
-from ...ops.shape import broadcast_to, expand_dims
-from ...ops.source import Iota, arange, parameter
+from ...ops.shape import slice_axis
+from ...ops.source import arange, full, parameter
+from ...ops.write_slice import write_slice
 from ...sizes import Dim
-from ...types import Shape, numpy_dtype
+from ...types import numpy_dtype
+
+POSITIONS = 2  # the axis of keys and values that runs along the sequence
 
 
 class KeyValueCache:
     """Arrays (batch, heads, length, features) of keys and of values for each layer, as state that programs update in place.
 
-    Layers take theirs in the order of their calls; the first pass makes them. Sizes are fixed, so one program serves every step.
+    Layers take theirs in the order of their calls; the first pass makes them. Their sizes are fixed. How many positions they hold
+    is a symbolic size, so one program serves every step: it writes what is new and reads what is held, whatever the length.
     """
 
     def __init__(self, batch: int, length: int) -> None:
@@ -33,38 +35,37 @@ class KeyValueCache:
         """A pass that fills the cache from its start."""
         return CachePass(self, None)
 
-    def step(self, position: Tensor) -> CachePass:
-        """A pass that adds what stands at `position`, an integer scalar, and sees all before it."""
-        return CachePass(self, position)
+    def step(self, held: Tensor) -> CachePass:
+        """A pass that adds one position and sees all before it. The one axis of `held` is as long as what is held afterwards."""
+        return CachePass(self, held.shape[0])
 
 
 class CachePass:
     """One declaration of a model with a cache. `updates` holds the new values of the cache's arrays, for `gd.compile`."""
 
-    def __init__(self, cache: KeyValueCache, position: Tensor | None) -> None:
+    def __init__(self, cache: KeyValueCache, held: Dim | None) -> None:
         self.cache = cache
-        self.position = position
+        self.held = held
         self.updates: dict[Tensor, Tensor] = {}
         self._layers: Iterator[int] = itertools.count()
 
     def positions(self, length: Dim) -> Tensor:
         """The positions of the `length` new elements: int64 (length,)."""
         new = arange(length)
-        return new if self.position is None else new + self.position
+        return new if self.held is None else new + full((length,), self.held - length, "int64")
 
-    def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    def extend(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor, bool]:
         """Keep a layer's new keys and values, (batch, heads, new, features), and return those to attend to.
 
-        The mask says which of them are seen; it is None for a prompt, which sees itself causally.
+        The last result tells whether they are to be seen causally: in a prompt. A step's one query sees all.
         """
         held = self._entry(key, value)
-        if self.position is None:
-            self.updates.update((own, self._filled(own, new)) for own, new in zip(held, (key, value), strict=True))
-            return key, value, None
-        kept = [self._written(own, new, self.position) for own, new in zip(held, (key, value), strict=True)]
-        self.updates.update(zip(held, kept, strict=True))
-        seen = arange(self.cache.length) <= self.position
-        return kept[0], kept[1], expand_dims(seen, 0)
+        for own, new in zip(held, (key, value), strict=True):
+            self.updates[own] = self._written(own, new)
+        if self.held is None:
+            return key, value, True
+        kept = [slice_axis(self.updates[own], POSITIONS, 0, self.held) for own in held]
+        return kept[0], kept[1], False
 
     def _entry(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         layer = next(self._layers)
@@ -79,15 +80,8 @@ class CachePass:
             raise ShapeError(f"KeyValueCache: {describe(like)} must be of a batch of {self.cache.batch}, with known heads and features")
         return parameter(np.zeros((self.cache.batch, heads, self.cache.length, features), numpy_dtype(like.dtype)), name)
 
-    def _filled(self, held: Tensor, new: Tensor) -> Tensor:
-        """`new` at the start, and zeros, which no query sees, behind it."""
-        rest = held.shape[2] - new.shape[2]
-        return Pad((0, 0, 0, 0), (0, 0, rest, 0))(new)
-
-    def _written(self, held: Tensor, new: Tensor, position: Tensor) -> Tensor:
-        """`held` with the one new element at `position`: every element is read and written in its place."""
-        if new.shape[2] != 1:
+    def _written(self, held: Tensor, new: Tensor) -> Tensor:
+        """`held` with the new elements in their places, the only ones that are touched."""
+        if self.held is not None and new.shape[POSITIONS] != 1:
             raise ShapeError(f"KeyValueCache: a step adds one position, not {describe(new)}")
-        shape: Shape = held.shape
-        here = Iota(shape, 2, "int64")() == broadcast_to(position.astype("int64"), shape)
-        return where(here, broadcast_to(new, shape), held)
+        return write_slice(held, new, POSITIONS, 0 if self.held is None else self.held - 1)

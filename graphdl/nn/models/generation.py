@@ -33,11 +33,12 @@ class Generator:
             raise ShapeError(f"Generator: {self.max_length} positions must lie between 1 and the model's context of {model.context}, and the batch be positive")
         cache = KeyValueCache(batch_size, self.max_length)
         tokens, token = placeholder("tokens", (batch_size, "L"), "int64"), placeholder("token", (batch_size, 1), "int64")
-        position = placeholder("position", (), "int64")
-        reading, stepping = cache.prompt(), cache.step(position)
+        held = placeholder("held", ("positions",), "bool")
+        reading, stepping = cache.prompt(), cache.step(held)
+        self._held = np.ones(self.max_length, bool)  # of which a step is given as much as is held after it
         options: dict[str, Any] = {"mode": "inference", "backend": backend, "threads": threads}
         self._read = compile(model.next_scores(tokens, reading), [tokens], updates=reading.updates, **options)
-        self._step = compile(model.next_scores(token, stepping), [token, position], updates=stepping.updates, **options)
+        self._step = compile(model.next_scores(token, stepping), [token, held], updates=stepping.updates, **options)
 
     def generate(
         self,
@@ -58,9 +59,29 @@ class Generator:
         """
         given = np.asarray(prompt)
         rows = self._checked(given, max_new_tokens)
-        found = [rows, *self._tokens(rows, max_new_tokens, (temperature, top_k, top_p), np.random.default_rng(seed), stop)]
-        joined = np.concatenate(found, axis=1)
+        new = self.stream(rows, max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, seed=seed, stop=stop)
+        joined = np.concatenate([rows, *(tokens[:, None] for tokens in new)], axis=1)
         return joined[0] if given.ndim == 1 else joined
+
+    def stream(
+        self,
+        prompt: Any,
+        max_new_tokens: int,
+        *,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        stop: int | None = None,
+    ) -> Iterator[Array]:
+        """The new tokens of `generate` as they come: int64 (batch_size,) for each position. Raises as `generate`, at once."""
+        rows = self._checked(np.asarray(prompt), max_new_tokens)
+        return self._tokens(rows, max_new_tokens, (temperature, top_k, top_p), np.random.default_rng(seed), stop)
+
+    def scores(self, prompt: Any) -> Array:
+        """The scores (batch_size, vocabulary) of the tokens that may follow a prompt. Raises as `generate`."""
+        found: Array = self._read(self._checked(np.asarray(prompt), 0))
+        return found
 
     def _checked(self, prompt: Array, new: int) -> Array:
         if prompt.dtype.kind not in "iu":
@@ -73,19 +94,19 @@ class Generator:
         return rows.astype("int64")
 
     def _tokens(self, prompt: Array, count: int, options: tuple[Any, ...], generator: np.random.Generator, stop: int | None) -> Iterator[Array]:
-        """Columns of new tokens."""
-        ended = np.zeros((self.batch_size, 1), bool)
+        """The new tokens, position after position."""
+        ended = np.zeros(self.batch_size, bool)
         if count == 0:
             return
         scores, end = self._read(prompt), prompt.shape[1] + count
         for place in range(prompt.shape[1], end):
-            token = sample(scores, generator, *options)[:, None]
+            token = sample(scores, generator, *options)
             token = token if stop is None else np.where(ended, stop, token)
             yield token
             ended |= token == stop
             if place + 1 == end or ended.all():
                 return
-            scores = self._step(token, np.array(place))
+            scores = self._step(token[:, None], self._held[: place + 1])
 
 
 def sample(scores: Array, generator: np.random.Generator, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None) -> Array:

@@ -67,8 +67,8 @@ class SelfAttention(Module):
         packed, features = self.c_attn(x), x.shape[2]
         parts = [packed[..., k * features : (k + 1) * features] for k in range(3)]
         query, key, value = (swapaxes(reshape(part, (*x.shape[:2], self.heads, -1)), 1, 2) for part in parts)
-        key, value, mask = (key, value, None) if cache is None else cache.extend(key, value)
-        mixed = scaled_dot_product_attention(query, key, value, mask, self.dropout, is_causal=mask is None)
+        key, value, is_causal = (key, value, True) if cache is None else cache.extend(key, value)
+        mixed = scaled_dot_product_attention(query, key, value, None, self.dropout, is_causal=is_causal)
         return self.resid_dropout(self.c_proj(reshape(swapaxes(mixed, 1, 2), x.shape)))
 
 

@@ -6,7 +6,6 @@ from ...errors import ShapeError, TypeRuleError
 from ...ir import Tensor
 from ...ops.elementwise import describe
 from ...types import is_integer
-from ..linear import Linear
 from ..module import Module
 from .cache import CachePass
 
@@ -19,7 +18,7 @@ class LanguageModel(Module):
 
     context: int
     vocabulary: int
-    lm_head: Linear
+    lm_head: Module
 
     def hidden(self, input_ids: Tensor, cache: CachePass | None = None) -> Tensor:
         """The last layer's features (N, L, features) for token numbers (N, L). With a cache these are the new tokens only."""
@@ -31,8 +30,10 @@ class LanguageModel(Module):
             raise TypeRuleError(f"{type(self).__name__}: the token numbers {describe(input_ids)} must be integers")
         if input_ids.ndim != 2 or (isinstance(input_ids.shape[1], int) and input_ids.shape[1] > self.context):
             raise ShapeError(f"{type(self).__name__}: {describe(input_ids)} must be (N, L) with L of at most {self.context}")
-        return self.lm_head(self.hidden(input_ids, cache))
+        result: Tensor = self.lm_head(self.hidden(input_ids, cache))
+        return result
 
     def next_scores(self, input_ids: Tensor, cache: CachePass | None = None) -> Tensor:
         """Scores (N, vocabulary) for the token behind the last one."""
-        return self.lm_head(self.hidden(input_ids, cache)[:, -1])
+        result: Tensor = self.lm_head(self.hidden(input_ids, cache)[:, -1])
+        return result

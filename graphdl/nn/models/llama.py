@@ -44,87 +44,110 @@ def llama(
     groups = num_key_value_heads or num_attention_heads
     if num_attention_heads < 1 or hidden_size % num_attention_heads or num_attention_heads % groups:
         raise ShapeError(f"{told('llama')}: hidden_size={hidden_size}, {num_attention_heads} heads of queries and {groups} of keys do not divide in turn")
-    sizes = hidden_size, intermediate_size, num_attention_heads, groups
-    layers = [Layer(*sizes, rms_norm_eps, rope_theta, dtype) for _ in range(num_hidden_layers)]
-    made = Llama(Decoder(vocab_size, hidden_size, layers, rms_norm_eps, dtype), vocab_size, hidden_size, max_position_embeddings, dtype)
+    size = hidden_size // num_attention_heads
+
+    def linear(inputs: int, outputs: int) -> Linear:
+        return Linear(inputs, outputs, bias=False, dtype=dtype)
+
+    def norm() -> RMSNorm:
+        return RMSNorm(hidden_size, rms_norm_eps, dtype=dtype)
+
+    def layer() -> Layer:
+        query, key, value = (linear(hidden_size, heads * size) for heads in (num_attention_heads, groups, groups))
+        attention = SelfAttention(size, rope_theta, query, key, value, linear(hidden_size, hidden_size))
+        gates = linear(hidden_size, intermediate_size), linear(hidden_size, intermediate_size)
+        return Layer(attention, FeedForward(*gates, linear(intermediate_size, hidden_size)), norm(), norm())
+
+    embedding = Embedding(vocab_size, hidden_size, dtype=dtype)
+    decoder = Decoder(embedding, [layer() for _ in range(num_hidden_layers)], norm())
+    head = linear(hidden_size, vocab_size)
+    made = Llama(decoder, head, vocab_size, max_position_embeddings)
     for name, tensor in made.named_parameters():
         if not name.endswith("norm.weight"):
             init.normal_(tensor, 0.0, 0.02)
     if tie_word_embeddings:
-        made.lm_head.weight = made.model.embed_tokens.weight
+        head.weight = embedding.weight
     return made
 
 
 class SelfAttention(Module):
-    """Causal attention of a sequence (N, L, features) to itself, with queries and keys turned by their positions."""
+    """Causal attention of a sequence (N, L, features) to itself, with queries and keys turned by their positions.
 
-    def __init__(self, features: int, heads: int, groups: int, base: float, dtype: Any) -> None:
-        self.size = features // heads
+    The modules project features to queries, keys and values of heads of `size` features, and what they mix to back.
+    """
+
+    def __init__(self, size: int, base: float, query: Module, key: Module, value: Module, output: Module) -> None:
+        self.size = size
         self.base = base
-        self.q_proj = Linear(features, heads * self.size, bias=False, dtype=dtype)
-        self.k_proj = Linear(features, groups * self.size, bias=False, dtype=dtype)
-        self.v_proj = Linear(features, groups * self.size, bias=False, dtype=dtype)
-        self.o_proj = Linear(heads * self.size, features, bias=False, dtype=dtype)
+        self.q_proj = query
+        self.k_proj = key
+        self.v_proj = value
+        self.o_proj = output
 
     def forward(self, x: Tensor, cache: CachePass | None = None) -> Tensor:
         projections = self.q_proj, self.k_proj, self.v_proj
         query, key, value = (swapaxes(reshape(project(x), (*x.shape[:2], -1, self.size)), 1, 2) for project in projections)
         positions = None if cache is None else cache.positions(x.shape[1])
         query, key = rotary(query, positions, self.base), rotary(key, positions, self.base)
-        key, value, mask = (key, value, None) if cache is None else cache.extend(key, value)
-        mixed = scaled_dot_product_attention(query, key, value, mask, is_causal=mask is None, enable_gqa=True)
-        return self.o_proj(reshape(swapaxes(mixed, 1, 2), x.shape))
+        key, value, is_causal = (key, value, True) if cache is None else cache.extend(key, value)
+        mixed = scaled_dot_product_attention(query, key, value, is_causal=is_causal, enable_gqa=True)
+        result: Tensor = self.o_proj(reshape(swapaxes(mixed, 1, 2), (*x.shape[:2], -1)))
+        return result
 
 
 class FeedForward(Module):
     """SwiGLU: silu(x G) * (x U), then D. Shazeer 2020."""
 
-    def __init__(self, features: int, inner: int, dtype: Any) -> None:
-        self.gate_proj = Linear(features, inner, bias=False, dtype=dtype)
-        self.up_proj = Linear(features, inner, bias=False, dtype=dtype)
-        self.down_proj = Linear(inner, features, bias=False, dtype=dtype)
+    def __init__(self, gate: Module, up: Module, down: Module) -> None:
+        self.gate_proj = gate
+        self.up_proj = up
+        self.down_proj = down
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.down_proj(silu(self.gate_proj(x)) * self.up_proj(x))
+        result: Tensor = self.down_proj(silu(self.gate_proj(x)) * self.up_proj(x))
+        return result
 
 
 class Layer(Module):
     """Attention and feed-forward, each behind a norm and added to its input."""
 
-    def __init__(self, features: int, inner: int, heads: int, groups: int, epsilon: float, base: float, dtype: Any) -> None:
-        self.self_attn = SelfAttention(features, heads, groups, base, dtype)
-        self.mlp = FeedForward(features, inner, dtype)
-        self.input_layernorm = RMSNorm(features, epsilon, dtype=dtype)
-        self.post_attention_layernorm = RMSNorm(features, epsilon, dtype=dtype)
+    def __init__(self, attention: SelfAttention, feed_forward: FeedForward, attention_norm: RMSNorm, feed_forward_norm: RMSNorm) -> None:
+        self.self_attn = attention
+        self.mlp = feed_forward
+        self.input_layernorm = attention_norm
+        self.post_attention_layernorm = feed_forward_norm
 
     def forward(self, x: Tensor, cache: CachePass | None = None) -> Tensor:
         x = x + self.self_attn(self.input_layernorm(x), cache)
-        return x + self.mlp(self.post_attention_layernorm(x))
+        result: Tensor = x + self.mlp(self.post_attention_layernorm(x))
+        return result
 
 
 class Decoder(Module):
     """Embeddings of tokens, the layers, and a norm."""
 
-    def __init__(self, vocabulary: int, features: int, layers: Iterable[Layer], epsilon: float, dtype: Any) -> None:
-        self.embed_tokens = Embedding(vocabulary, features, dtype=dtype)
+    def __init__(self, embedding: Module, layers: Iterable[Layer], norm: RMSNorm) -> None:
+        self.embed_tokens = embedding
         self.layers = ModuleList(layers)
-        self.norm = RMSNorm(features, epsilon, dtype=dtype)
+        self.norm = norm
 
     def forward(self, input_ids: Tensor, cache: CachePass | None = None) -> Tensor:
         x = self.embed_tokens(input_ids)
         for layer in self.layers:
             x = layer(x, cache)
-        return self.norm(x)
+        result: Tensor = self.norm(x)
+        return result
 
 
 class Llama(LanguageModel):
-    """`llama` makes it."""
+    """`llama` makes it, with weights to train."""
 
-    def __init__(self, model: Decoder, vocabulary: int, features: int, context: int, dtype: Any) -> None:
+    def __init__(self, model: Decoder, head: Module, vocabulary: int, context: int) -> None:
         self.vocabulary = vocabulary
         self.context = context
         self.model = model
-        self.lm_head = Linear(features, vocabulary, bias=False, dtype=dtype)
+        self.lm_head = head
 
     def hidden(self, input_ids: Tensor, cache: CachePass | None = None) -> Tensor:
-        return self.model(input_ids, cache)
+        result: Tensor = self.model(input_ids, cache)
+        return result

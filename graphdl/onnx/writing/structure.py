@@ -122,6 +122,18 @@ def _concatenate(writer: Writer, node: Node) -> str:
     return writer.emit("Concat", *(writer.name(x) for x in node.operands), axis=node.op.axis)
 
 
+@writes("write_slice")
+def _write_slice(writer: Writer, node: Node) -> str:
+    """What comes before, what is new, and what comes after."""
+    (x, new), op = node.operands, node.op
+    whole, end = x.shape[op.axis], op.start + new.shape[op.axis]
+
+    def part(first: Dim, last: Dim) -> str:
+        return writer.emit("Slice", writer.name(x), writer.vector([first]), writer.vector([last]), writer.constant([op.axis], "int64"))
+
+    return writer.emit("Concat", part(0, op.start), writer.name(new), part(end, whole), axis=op.axis)
+
+
 @writes("take")
 def _take(writer: Writer, node: Node) -> str:
     x, indices = node.operands
