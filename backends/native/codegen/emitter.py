@@ -40,7 +40,6 @@ from .registers import MEMORY, REGISTER, to_memory, to_register
 from .scalar import emit_scalar
 from .strided import is_strided, strided_load, strided_store
 
-Range = tuple[Value, Value]  # the first lane, and the one after the last
 _ORDERED = {"less", "less_equal", "greater", "greater_equal"}
 
 
@@ -260,48 +259,6 @@ class Emitter:
             return strided_load(self.f, start, wide, parts[0], mask)
         return self.f.gather(self.addresses(buffer, offset, memory, guard), wide, mask)
 
-    def place(self, x: Load, axis: Axis) -> tuple[Value, Value]:
-        """Where the element is that the first lane loads, and how many elements further it is for the next index of `axis`."""
-        lanes, memory = self.lanes, MEMORY[x.dtype]
-        along = linear_part(x.index[0], axis)
-        assert along is not None
-        if lanes is None:
-            return self.address(x.buffer, x.index[0], memory), self.index(along[0])
-        parts = linear_part(x.index[0], lanes.axis)
-        assert parts is not None
-        start = self.address(x.buffer, parts[1], memory)
-        return self.f.offset(start, self.f.mul(lanes.base, self.index(parts[0])), memory.scalar), self.index(along[0])
-
-    def range_load(self, x: Load, inside: Range | None, holds: Value | None) -> Callable[[Value], Value]:
-        """What loads `x` from a place given for the first lane: the lanes from `inside[0]` to before `inside[1]` if `holds`, else zero."""
-        lanes, memory, f = self.lanes, MEMORY[x.dtype], self.f
-        if lanes is None:
-            return lambda place: f.load(place, memory)
-        parts = linear_part(x.index[0], lanes.axis)
-        assert parts is not None
-        wide = memory.with_lanes(lanes.count)
-        step = parts[0] if self.target.has_masks and is_strided(parts[0]) else 1
-        on = None if inside is None else self._between(lanes, inside, abs(step), holds)
-        if step > 1:  # what lies between the elements of a range is memory too, so that one range masks it all
-            picked = [lane * step for lane in range(wide.lanes)]
-            return lambda place: _picked(f, f.load(place, wide.with_lanes(wide.lanes * step), on), picked)
-        if step < 0:
-            return lambda place: strided_load(f, place, wide, step, on)
-        if parts[0] == 1:
-            return lambda place: f.load(place, wide, on)
-        steps = f.mul(f.lanes_index(I64.with_lanes(lanes.count)), f.splat(self.index(parts[0]), lanes.count))
-        return lambda place: f.gather(f.offset(f.splat(place, lanes.count), steps, memory.scalar), wide, on)
-
-    def _between(self, lanes: Lanes, inside: Range, step: int, holds: Value | None) -> Value:
-        """The lanes of a range, or all that lies between its first and its last element where those are `step` apart; none unless `holds`."""
-        f, count = self.f, lanes.count * step
-        with self.at_depth(self.depth[lanes.axis]):
-            low, high = inside if step == 1 else (f.mul(bound, I64.const(step)) for bound in inside)
-            before = f.tail_mask(low, count)
-            last = high if step == 1 else f.sub(high, I64.const(step - 1))
-            found = f.bit_and(f.tail_mask(last, count), f.bit_xor(before, before.type.const(True)))
-        return found if holds is None else f.bit_and(found, f.splat(holds, count))
-
     def _mask(self, guard: Expr | None) -> Value | None:
         """The lanes that are within the loop and whose guard holds."""
         assert self.lanes is not None
@@ -427,10 +384,6 @@ class Emitter:
         if lanes:
             return self._mask(guard)
         return None if guard is None else self._anywhere(guard)
-
-
-def _picked(f: Function, wide: Value, places: list[int]) -> Value:
-    return f.shuffle(wide, wide, places)
 
 
 def bound_of(condition: Expr, axis: Axis) -> tuple[int, Dim] | None:

@@ -12,9 +12,10 @@ from ..contraction.interface import Window
 from ..contraction.kernel import least, split
 from ..llvm import I1, I64, PTR, Function, Value
 from .affine import linear_part
-from .emitter import Emitter, Range, bound_of
+from .emitter import Emitter, bound_of
 from .loops import store_all
 from .pieces import Pieces
+from .ranges import Range, range_load, start_of
 from .registers import REGISTER
 
 Body = Callable[[Value], None]  # is given where the lanes lie in the panel
@@ -52,7 +53,7 @@ class PanelWriter:
                 bound.enter_context(emitter.binding(axis, I64.const(0)))
             bound.enter_context(self._leading_at_zero(p.run))
             bound.enter_context(emitter.binding(self.last, begin))
-            return emitter.place(p.element, p.step)
+            return start_of(emitter, p.element, p.step)
 
     def _note_offsets(self, f: Function, offsets: Value) -> None:
         """Write how far every tap's elements lie from the first one's."""
@@ -85,9 +86,9 @@ class PanelWriter:
 
     def pack(self, f: Function, batch: Value, column: Value, columns: Value, step: Value, steps: Value, target: Value) -> None:
         """Write the panel of `columns` columns from `column` on, for `steps` of the outermost reduced axis, every tap of each."""
-        f_pack = self._pack_masked if self.emitter.target.has_masks else self._pack_ranges
+        pack_row = self._pack_masked if self.emitter.target.has_masks else self._pack_ranges
         with f.apart(), self.emitter.binding(self.batch, batch), self._runs(f, len(self.pieces.columns) - 1, column, columns) as (lane, begin, length):
-            f_pack(f, begin, length, f.offset(target, lane, self.type.scalar), step, steps)
+            pack_row(f, begin, length, f.offset(target, lane, self.type.scalar), step, steps)
 
     def pack_left(self, f: Function, batch: Value, row: Value, steps: Value, target: Value) -> None:
         """Write one row of the left side, element by element: steps, and below each all taps."""
@@ -272,8 +273,8 @@ class PanelWriter:
         """The open lanes of one tap, step by step: two pointers that move on."""
         emitter, x = self.emitter, self.pieces.element
         with emitter.binding(self.pieces.step, step):
-            source, stride = emitter.place(x, self.pieces.step)
-        load = emitter.range_load(x, *(inside or (None, None)))
+            source, stride = start_of(emitter, x, self.pieces.step)
+        load = range_load(emitter, x, *(inside or (None, None)))
         with f.loop(I64.const(0), steps, carried=[source, place]) as loop:
             f.store(load(loop.carried[0]), loop.carried[1], mask)
             loop.next = [f.offset(loop.carried[0], stride, self.type.scalar), self._next_row(f, loop.carried[1])]
