@@ -43,7 +43,7 @@ def test_unfit_prompts(tmp_path: Path, arguments: list[str], message: str, capsy
 
 def test_other_files_are_not_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "model.bin"]) == 1
-    assert "model.gguf" in capsys.readouterr().err
+    assert "name an ONNX model or a saved program" in capsys.readouterr().err
 
 
 def test_smollm_knows_paris(smollm: Path, capsys: pytest.CaptureFixture[str]) -> None:
