@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from graphdl.kernel.expression import Reduce
+from graphdl.kernel.expression import Load, Reduce
 from graphdl.kernel.program import Store
 
 from ..llvm import Value
 from .combination import Combination, lane_combination
 from .emitter import Emitter
+from .fetch import fetch_rows_ahead
 from .loops import VectorLoop, store_all
 from .rows import Accumulated
 
 
-def accumulate(emitter: Emitter, loop: VectorLoop, store: Store, accumulated: Sequence[Accumulated]) -> dict[int, Value]:
-    """Run `loop` over a store and over the bodies of reductions. Returns the reductions' values by their expressions' numbers."""
-    whole = _Part(emitter, store, accumulated, loop.lanes, loop.single)
+def accumulate(emitter: Emitter, loop: VectorLoop, store: Store, accumulated: Sequence[Accumulated], rows: Sequence[Load]) -> dict[int, Value]:
+    """Run `loop` over a store and over the bodies of reductions. Returns the reductions' values by their expressions' numbers.
+
+    `rows` are the loads that are to be fetched ahead for later tasks.
+    """
+    whole = _Part(emitter, store, accumulated, loop.lanes, loop.single, rows)
     rest = _Part(emitter, store, accumulated, loop.rest_lanes, loop.single)
     parts = [part for part in (whole.folded(loop.whole(whole.body, whole.start())), rest.folded(loop.rest(rest.body, rest.start()))) if part]
     return {x.reduction.number: _joined(emitter, x.reduction, values) for x, *values in zip(accumulated, *parts, strict=True)}
@@ -31,8 +35,8 @@ def _joined(emitter: Emitter, x: Reduce, values: Sequence[Value]) -> Value:
 class _Part:
     """The loop over whole vectors, or the one over the rest: how each reduction is held in it."""
 
-    def __init__(self, emitter: Emitter, store: Store, accumulated: Sequence[Accumulated], lanes: int, single: int) -> None:
-        self.emitter, self.store, self.accumulated, self.lanes = emitter, store, accumulated, lanes
+    def __init__(self, emitter: Emitter, store: Store, accumulated: Sequence[Accumulated], lanes: int, single: int, rows: Sequence[Load] = ()) -> None:
+        self.emitter, self.store, self.accumulated, self.lanes, self.rows = emitter, store, accumulated, lanes, rows
         masked = emitter.target.has_masks and lanes > 1
         self.combinations = [lane_combination(x.reduction.kind, x.body.dtype, lanes // single, has_masks=masked) for x in accumulated]
 
@@ -42,6 +46,8 @@ class _Part:
     def body(self, held: list[Value]) -> list[Value]:
         """Store the next values and take them into the reductions."""
         emitter = self.emitter
+        for row in self.rows:
+            fetch_rows_ahead(emitter, row)
         store_all(emitter, [self.store])
         mask = emitter.lanes.mask if emitter.lanes is not None else None
         following: list[Value] = []

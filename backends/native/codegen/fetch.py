@@ -1,4 +1,4 @@
-"""Fetching ahead what a reduction streams through while it computes much with every element.
+"""Fetching ahead what a reduction, or a loop over rows, streams through while it computes much with every element.
 
 The arithmetic of unpacked weights fills the processor's window of instructions, so few loads are under way at a time, and the
 hardware's own prefetch stops at every page. Bodies that do little else than load need none of this.
@@ -6,14 +6,18 @@ hardware's own prefetch stops at every page. Bodies that do little else than loa
 
 from __future__ import annotations
 
-from graphdl.kernel.expression import Axis, Load, Reduce, Scalar, walk
+from collections.abc import Sequence
 
-from ..llvm import I32, I64, PTR, Value
+from graphdl.kernel.expression import Axis, Expr, Load, Reduce, Scalar, walk
+from graphdl.sizes import Dim
+
+from ..llvm import I32, I64, PTR
 from .affine import linear_part
 from .emitter import Emitter
 from .registers import MEMORY, itemsize
 
 AHEAD = 4096  # bytes of each stream between fetching and using
+ROWS_AHEAD = 8192  # bytes, where rows lie one behind the other: they are read once more before, for what all of a row decides
 LINE = 64
 MUCH = 3  # scalar operations for every load
 
@@ -35,13 +39,31 @@ def fetch_ahead(emitter: Emitter, load: Load, axis: Axis) -> None:
     width = lanes.count * itemsize(load.dtype)
     step = parts[0] * itemsize(load.dtype) if isinstance(parts[0], int) else width
     steps = max(AHEAD // max(step, width), 1)
-    along = linear_part(load.index[0] + parts[0] * steps, lanes.axis)
+    _fetch_lanes(emitter, load, load.index[0] + parts[0] * steps, 0)
+
+
+def rows_of(value: Expr, along: Axis, tasks: Sequence[Axis]) -> list[Load]:
+    """The loads of whole rows that lie one behind the other, a row a task."""
+
+    def is_row(x: Load) -> bool:
+        inside, outside = linear_part(x.index[0], along), linear_part(x.index[0], tasks[-1])
+        return inside is not None and outside is not None and inside[0] == 1 and outside[0] == along.size
+
+    return [x for x in walk(value) if isinstance(x, Load) and tasks and is_row(x)]
+
+
+def fetch_rows_ahead(emitter: Emitter, load: Load) -> None:
+    """Fetch what later tasks read in the place of what the load reads now."""
+    _fetch_lanes(emitter, load, load.index[0], ROWS_AHEAD)
+
+
+def _fetch_lanes(emitter: Emitter, load: Load, index: Dim, distance: int) -> None:
+    """Fetch the lines of all lanes, some bytes further on. Nothing need lie there: fetching never faults."""
+    f, lanes, memory = emitter.f, emitter.lanes, MEMORY[load.dtype]
+    assert lanes is not None
+    along = linear_part(index, lanes.axis)
     assert along is not None
-    memory = MEMORY[load.dtype]
-    start = emitter.f.offset(emitter.address(load.buffer, along[1], memory), lanes.base, memory.scalar)
-    for place in range(0, width, LINE):
-        _fetch(emitter, emitter.f.offset(start, I64.const(place), "i8"))
-
-
-def _fetch(emitter: Emitter, address: Value) -> None:
-    emitter.f.intrinsic_void("prefetch", address, I32.const(0), I32.const(3), I32.const(1), overload=[PTR])
+    start = f.offset(emitter.address(load.buffer, along[1], memory), lanes.base, memory.scalar)
+    for place in range(0, lanes.count * itemsize(load.dtype), LINE):
+        address = f.offset(start, I64.const(distance + place), "i8")
+        f.intrinsic_void("prefetch", address, I32.const(0), I32.const(3), I32.const(1), overload=[PTR])

@@ -12,6 +12,7 @@ from graphdl.sizes import as_size
 from ..llvm import I1, I64, Value
 from .accumulation import accumulate
 from .affine import Flat
+from .fetch import rows_of
 from .function import KernelFunction
 from .loops import VectorLoop, carrying_nothing, store_all, vector_loop
 from .registers import MEMORY
@@ -108,7 +109,8 @@ class Task:
                 if self.in_output:
                     emitter.local[row.buffer] = row_address(emitter, self.deeper[0], axis)
                 store = Store(row.buffer, (axis,), (as_size(axis) + as_size(self.here),), row.value)
-                emitter.sums |= accumulate(emitter, self._vectors(axis, begin, end), store, row.accumulated)
+                read = rows_of(row.value, axis, self.schedule.outer)
+                emitter.sums |= accumulate(emitter, self._vectors(axis, begin, end), store, row.accumulated, read)
             self._stores(self._vectors(axis, begin, end), is_streamed(emitter, self.streamed, axis, begin) if self.streamed else None)
 
     def _vectors(self, axis: Axis, begin: Value, end: Value) -> VectorLoop:
