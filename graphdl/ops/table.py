@@ -83,7 +83,7 @@ def _define(
         "__doc__": document, "name": public, "function": row, "numpy": staticmethod(numpy), "kinds": kinds,
         "notation": notation and staticmethod(notation), "arity": TABLE[row].arity, "commutative": public in _COMMUTATIVE, "__module__": __name__, **bounds,
     }  # fmt: skip
-    kind: type[TableFunction] = dataclass(frozen=True)(type(public.title().replace("_", ""), (TableFunction,), members))
+    kind: type[TableFunction] = type(public.title().replace("_", ""), (TableFunction,), members)  # without fields of its own it is a dataclass already
     _function(kind, public, document)
 
 
