@@ -194,9 +194,12 @@ class Schedule:
 
     def group(self, s: Shape[Q]) -> Q:
         """How many tiles of rows one pass over the panels of B serves. With a short k the output's rows are written through instead."""
-        if self.in_pieces:
-            return choose(at_most(s.batch * self.panels(s), FEW_PANELS - 1), SMALL_GROUP, self.group_tiles)
-        return choose(at_most(s.k, SHORT_K), 1, self.group_tiles)
+        if not self.in_pieces:
+            return choose(at_most(s.k, SHORT_K), 1, self.group_tiles)
+        most = choose(at_most(s.batch * self.panels(s), FEW_PANELS - 1), SMALL_GROUP, self.group_tiles)
+        count = (self.tiles(s) + most - 1) // most
+        count = count + 1 // (1 + count)
+        return (self.tiles(s) + count - 1) // count  # groups of one height, so that each is as much work
 
     def tiles(self, s: Shape[Q]) -> Q:
         rows = self.tile_rows(s)
