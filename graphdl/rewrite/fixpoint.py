@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..collection import paused_collection
 from ..errors import CompileError
 from ..ir import Graph, Node, Tensor, derived
-from .rebuild import Rewriting, current_operands, fits, record, remake, same, uncollected, with_outputs
+from .rebuild import Rewriting, current_operands, fits, record, remake, same, with_outputs
 
 STEPS_PER_NODE = 50
 
@@ -16,7 +17,7 @@ def rewrite(graph: Graph, rewriting: Rewriting, rule: str) -> Graph:
 
     Raises CompileError when the rewriting goes round in circles.
     """
-    with derived(rule), uncollected():
+    with derived(rule), paused_collection():
         sweep = _Sweep(rewriting, rule, STEPS_PER_NODE * (len(graph.nodes) + 1))
         for node in graph.nodes:
             if node not in sweep.done:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..collection import paused_collection
 from ..errors import CompileError
 from ..ir import Graph, Node, Tensor, derived, make_node
 from ..ir.graph import topological_order
@@ -41,7 +40,7 @@ def map_nodes(graph: Graph, fn: Rewriting, rule: str = "map") -> Graph:
     Results of another type than the node's are not taken. New nodes are derived by `rule`.
     """
     values: dict[Tensor, Tensor] = {}
-    with derived(rule), uncollected():
+    with derived(rule), paused_collection():
         for node in graph.nodes:
             operands = current_operands(node, values)
             found = fn(node, operands)
@@ -65,7 +64,7 @@ def replace_groups(graph: Graph, replacements: Sequence[Replacement], rule: str)
     """The graph with all `replacements` made, each derived by `rule` from the nodes that it replaces, which have one result each."""
     at = {tensor.node: one for one in replacements for tensor in one.old}
     values: dict[Tensor, Tensor] = {}
-    with uncollected():
+    with paused_collection():
         for node in topological_order(graph.outputs, lambda node: at[node].needed if node in at else node.operands):
             if node not in at:
                 with derived(rule):
@@ -78,18 +77,6 @@ def replace_groups(graph: Graph, replacements: Sequence[Replacement], rule: str)
                 for old, new in zip(one.old, found, strict=True):
                     record(old.node, [new], values)
     return with_outputs(graph, values)
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """No garbage collection inside: thousands of nodes are made and kept, and looking through them again and again takes longer."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def current_operands(node: Node, values: Mapping[Tensor, Tensor]) -> tuple[Tensor, ...]:

@@ -142,13 +142,6 @@ class _Vectorised(_Sequential):
         with emitter.vector(self.axis, loop.index, self.lanes, mask):
             loop.next = self.combination.follow_some(f, loop.carried, self._element(), mask)
 
-    def _element(self) -> list[Value]:
-        emitter = self.emitter
-        value = emitter.spread(emitter.value(self.x.body, self.guard))
-        if not self.combination.is_arg:
-            return [value]
-        return [value, emitter.spread(emitter.index(as_size(self.x.reduced[0])))]
-
 
 def known_sizes(x: Reduce) -> list[int]:
     """The sizes of the reduced axes, as far as they are numbers."""
