@@ -14,7 +14,7 @@ from ..ir import Tensor
 from ..op import REGISTRY
 from ..ops.einsum import Einsum, contract
 from ..ops.matmul import Matmul
-from ..ops.shape import Transpose
+from ..ops.shape import Linear, Transpose
 from .region import dependents
 
 Labels = tuple[int, ...]
@@ -22,17 +22,24 @@ Labels = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Product:
-    """The sum of products of two tensors by labelled axes: those that `output` does not name are summed over."""
+    """The sum of products of two tensors by labelled axes: those that `output` does not name are summed over.
+
+    `moves` come after it, the last one first: they take a sum to the sum of what they make of its terms.
+    """
 
     left: tuple[Tensor, Labels]
     right: tuple[Tensor, Labels]
     output: Labels
+    moves: tuple[Linear, ...] = ()
 
     def over_steps(self, stacked: Mapping[Tensor, Tensor]) -> Tensor:
         """The same, summed over the leading axis of the stacked tensors too."""
         letters = dict(zip(dict.fromkeys((*self.left[1], *self.right[1])), "abcdefghijklmnopqrsuvwxyz", strict=False))
         inputs = ["t" + "".join(letters[label] for label in labels) for _, labels in (self.left, self.right)]
-        return contract(inputs, "".join(letters[label] for label in self.output), [stacked[x] for x, _ in (self.left, self.right)])
+        total = contract(inputs, "".join(letters[label] for label in self.output), [stacked[x] for x, _ in (self.left, self.right)])
+        for move in reversed(self.moves):
+            total = move(total)
+        return total
 
 
 @dataclass(frozen=True)
@@ -83,7 +90,11 @@ def _terms(tensor: Tensor) -> Iterator[Tensor]:
 
 
 def _product(term: Tensor) -> Product | None:
-    """A term as a product by labels, seen through transpositions."""
+    """A term as a product by labels, seen through what moves its elements."""
+    moves = []
+    while isinstance(term.node.op, Linear) and not isinstance(term.node.op, Transpose):
+        moves.append(term.node.op)
+        (term,) = term.node.operands
     term, order = _untransposed(term, tuple(range(term.ndim)))
     op = term.node.op
     if isinstance(op, Matmul):
@@ -94,7 +105,7 @@ def _product(term: Tensor) -> Product | None:
     else:
         return None
     left, right = (_untransposed(x, labels) for x, labels in zip(term.node.operands, inputs, strict=True))
-    return Product(left, right, tuple(output[axis] for axis in order))
+    return Product(left, right, tuple(output[axis] for axis in order), tuple(moves))
 
 
 def _matmul_labels(rank: int) -> tuple[tuple[Labels, Labels], Labels]:

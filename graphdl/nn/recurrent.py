@@ -20,7 +20,7 @@ from ..ops.source import arange, full
 from ..types import is_integer
 from .dropout import dropout
 from .module import Module
-from .recurrent_cell import Gated, LongShortTerm, Plain, State, Weights, check_states, held_weights, make_weights
+from .recurrent_cell import Gated, LongShortTerm, Plain, Projected, State, Weights, check_states, held_weights, make_weights
 
 
 def recur(kind: Plain, input: Tensor, state: State, weights: Weights, lengths: Tensor | None = None, reverse: bool = False) -> tuple[State, Tensor]:
@@ -28,14 +28,14 @@ def recur(kind: Plain, input: Tensor, state: State, weights: Weights, lengths: T
 
     With `lengths` (N,), steps behind a sample's length change nothing and give 0.
     """
-    projected = kind.project(input, weights)
+    projected, transition = kind.project(input, weights), kind.transition(weights)
     if lengths is None:
-        return scan(lambda held, x: _given(kind.step(x, held, weights)), state, projected, reverse=reverse)
+        return scan(lambda held, x: _given(transition(x, held)), state, projected, reverse=reverse)
     inside = expand_dims(arange(input.shape[0]), 1) < expand_dims(lengths.astype("int64"), 0)
 
-    def step(held: State, x: tuple[Tensor, Tensor]) -> tuple[State, Tensor]:
+    def step(held: State, x: tuple[Projected, Tensor]) -> tuple[State, Tensor]:
         on = expand_dims(x[1], 1)
-        following = kind.step(x[0], held, weights)
+        following = transition(x[0], held)
         kept = tuple(where(on, new, old) for new, old in zip(following, held, strict=True))
         return kept, where(on, following[0], full(following[0].shape, 0, input.dtype))
 

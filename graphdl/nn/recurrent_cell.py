@@ -7,7 +7,7 @@ is one contraction. Gates are stacked in PyTorch's order: i, f, g, o for the LST
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,6 +23,8 @@ from .linear import linear
 from .module import Module
 
 State = tuple[Tensor, ...]
+Projected = tuple[Tensor, ...]
+Transition = Callable[[Projected, State], State]
 
 
 @dataclass(frozen=True)
@@ -47,15 +49,19 @@ class Plain:
             raise ValueError(f"nonlinearity is tanh or relu, not {nonlinearity!r}")
         self.nonlinearity = nonlinearity
 
-    def project(self, input: Tensor, weights: Weights) -> Tensor:
-        """The part of the gates that does not depend on the state, for any number of leading axes."""
+    def project(self, input: Tensor, weights: Weights) -> Projected:
+        """The parts of the gates that do not depend on the state, for any number of leading axes."""
         biases = [bias for bias in (weights.bias_ih, weights.bias_hh) if bias is not None]
-        return linear(input, weights.weight_ih, biases[0] + biases[1] if biases else None)
+        return (linear(input, weights.weight_ih, biases[0] + biases[1] if biases else None),)
 
-    def step(self, projected: Tensor, state: State, weights: Weights) -> State:
-        """The next state; its first tensor is the output."""
-        total = projected + linear(state[0], weights.weight_hh)
-        return (total.tanh() if self.nonlinearity == "tanh" else total.relu(),)
+    def transition(self, weights: Weights) -> Transition:
+        """The next state as a function of the projected input and the state; its first tensor is the output."""
+
+        def step(projected: Projected, state: State) -> State:
+            total = projected[0] + linear(state[0], weights.weight_hh)
+            return (total.tanh() if self.nonlinearity == "tanh" else total.relu(),)
+
+        return step
 
 
 class LongShortTerm(Plain):
@@ -64,11 +70,14 @@ class LongShortTerm(Plain):
     gates: ClassVar[int] = 4
     states: ClassVar[int] = 2
 
-    def step(self, projected: Tensor, state: State, weights: Weights) -> State:
-        i, f, g, o = split(projected + linear(state[0], weights.weight_hh), 4, -1)
-        c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
-        h = o.sigmoid() * c.tanh()
-        return (h if weights.weight_hr is None else linear(h, weights.weight_hr)), c
+    def transition(self, weights: Weights) -> Transition:
+        def step(projected: Projected, state: State) -> State:
+            i, f, g, o = split(projected[0] + linear(state[0], weights.weight_hh), 4, -1)
+            c = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
+            h = o.sigmoid() * c.tanh()
+            return (h if weights.weight_hr is None else linear(h, weights.weight_hr)), c
+
+        return step
 
 
 class Gated(Plain):
@@ -77,15 +86,25 @@ class Gated(Plain):
     gates: ClassVar[int] = 3
     states: ClassVar[int] = 1
 
-    def project(self, input: Tensor, weights: Weights) -> Tensor:
-        return linear(input, weights.weight_ih, weights.bias_ih)
+    def project(self, input: Tensor, weights: Weights) -> Projected:
+        return tuple(linear(input, weight, bias) for weight, bias in _gates_and_candidate(weights.weight_ih, weights.bias_ih))
 
-    def step(self, projected: Tensor, state: State, weights: Weights) -> State:
-        (h,) = state
-        from_input, from_state = split(projected, 3, -1), split(linear(h, weights.weight_hh, weights.bias_hh), 3, -1)
-        r, z = ((x + y).sigmoid() for x, y in zip(from_input[:2], from_state[:2], strict=True))
-        n = (from_input[2] + r * from_state[2]).tanh()
-        return (n + z * (h - n),)
+    def transition(self, weights: Weights) -> Transition:
+        gates, candidate = _gates_and_candidate(weights.weight_hh, weights.bias_hh)
+
+        def step(projected: Projected, state: State) -> State:
+            (h,) = state
+            r, z = (one.sigmoid() for one in split(projected[0] + linear(h, *gates), 2, -1))
+            n = (projected[1] + r * linear(h, *candidate)).tanh()
+            return (n + z * (h - n),)
+
+        return step
+
+
+def _gates_and_candidate(weight: Tensor, bias: Tensor | None) -> list[tuple[Tensor, Tensor | None]]:
+    """The rows of r and z, and those of n: the cotangents of r and z reach input and state alike, so only those of n are held for each."""
+    end = weight.shape[0] // 3 * 2
+    return [(weight[rows], None if bias is None else bias[rows]) for rows in (slice(end), slice(end, None))]
 
 
 def make_weights(owner: Module, kind: Plain, sizes: tuple[int, int, int], bias: bool, suffix: str, dtype: Any) -> None:
@@ -129,7 +148,7 @@ class _Cell(Module):
         state = state or tuple(full(shape, 0, input.dtype) for _ in range(self.kind.states))
         check_states(state, [shape] * self.kind.states, input, type(self).__name__)
         weights = held_weights(self)
-        return self.kind.step(self.kind.project(input, weights), state, weights)
+        return self.kind.transition(weights)(self.kind.project(input, weights), state)
 
     def extra_repr(self) -> str:
         return f"{self.input_size}, {self.hidden_size}" + ("" if self.bias else ", bias=False")
