@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from string import ascii_lowercase
 from typing import ClassVar
 
 from graphdl.ir import Graph, Node, Tensor, derived
+from graphdl.ops.einsum import Einsum
 from graphdl.ops.matmul import Matmul
 from graphdl.ops.reduction import Sum
 from graphdl.ops.shape import BroadcastTo, Transpose, aligned, broadcast_to, reshape, transpose
@@ -20,6 +22,7 @@ class Contraction(Pass):
     """Products without transposed results and without copies of one matrix for a whole stack.
 
     transpose(x @ y) -> transpose(y) @ transpose(x)                      packing transposes operands for nothing
+    transpose(x[b, h, m, k] @ y[b, h, k, n], (0, 2, 1, 3)) -> einsum("bhmk,bhkn->bmhn")   rows are written where they are wanted
     x[b, m, k] @ broadcast_to(w[k, n]) -> reshape(x, (b*m, k)) @ w        one tall product
     sum_b transpose(x[b, k, m]) @ y[b, k, n] -> transpose(x[b*k, m]) @ y[b*k, n]
     x[m, 1] @ y[1, n] -> broadcast_to(x) * broadcast_to(y)               elementwise, so it fuses
@@ -36,7 +39,7 @@ class Contraction(Pass):
             if not isinstance(node.op, Matmul | Transpose | Sum):
                 return None
             with derived(self.name, parents=[node]):
-                found = _simplified(node, operands) if isinstance(node.op, Matmul) else None
+                found = _simplified(node, operands, graph.users[node]) if isinstance(node.op, Matmul) else None
                 if not isinstance(node.op, Matmul) and isinstance(operands[0].node.op, Matmul) and node.operands[0].node not in shared:
                     found = _absorbed(node, *operands[0].node.operands)
                 return None if found is None else (found,)
@@ -56,9 +59,23 @@ def _absorbed(node: Node, x: Tensor, y: Tensor) -> Tensor | None:
     return Matmul()(transpose(reshape(x.node.operands[0], (rows, x.shape[-2]))), reshape(y, (rows, y.shape[-1])))
 
 
-def _simplified(node: Node, operands: tuple[Tensor, ...]) -> Tensor | None:
-    product_of_one = _product_of_one(node, *operands)
-    return _flat(node, *operands) if product_of_one is None else product_of_one
+def _simplified(node: Node, operands: tuple[Tensor, ...], users: Sequence[Node]) -> Tensor | None:
+    found = _product_of_one(node, *operands)
+    found = _flat(node, *operands) if found is None else found
+    return _moved(operands, users) if found is None else found
+
+
+def _moved(operands: tuple[Tensor, ...], users: Sequence[Node]) -> Tensor | None:
+    """The product with its rows in the order in which a reader wants them; other readers undo that as they read."""
+    rank = operands[0].ndim
+    orders = {user.op.axes for user in users if isinstance(user.op, Transpose) and user.op.axes[-1] == rank - 1}
+    if len(orders) != 1:
+        return None
+    (order,) = orders
+    *lead, m, k, n = list(ascii_lowercase[: rank + 1])
+    inputs, plain = ("".join((*lead, m, k)), "".join((*lead, k, n))), (*lead, m, n)
+    moved = Einsum(inputs, "".join(plain[axis] for axis in order))(*operands)
+    return transpose(moved, tuple(order.index(axis) for axis in range(rank)))
 
 
 def _product_of_one(node: Node, x: Tensor, y: Tensor) -> Tensor | None:

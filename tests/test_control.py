@@ -116,6 +116,23 @@ def test_second_derivatives(kind: str) -> None:
     agree(twice, case.inputs, case.given)
 
 
+def test_gradients_of_parts_of_weights_are_products_after_the_loop() -> None:
+    w, h, xs = (gd.placeholder(name, shape, "float64") for name, shape in (("w", (6, 3)), ("h", (2, 3)), ("xs", (4, 2, 3))))
+
+    def step(held: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        following = gd.tanh(x + held @ w[:3] + (held * x) @ gd.transpose(w[3:]))
+        return following, following
+
+    def loss(ys: Tensor) -> Tensor:
+        return (ys * ys).sum()
+
+    scanned, unrolled_ys = gd.scan(step, h, xs)[1], unrolled(step, h, xs, 4, False)[1]
+    graphs = [gd.grad(loss(ys), [w, h, xs]) for ys in (scanned, unrolled_ys)]
+    agree(graphs, [w, h, xs], arrays((6, 3), (2, 3), (4, 2, 3)))
+    backward = [node for node in gd.Graph(graphs[0]).nodes if node.op.name == "scan"][-1]
+    assert all(output.shape[-2:] == (2, 3) for output in backward.outputs), "no sum of the shape of w is carried"
+
+
 def test_forward_mode() -> None:
     case = Recurrence("lstm", 4)
     tangents = [gd.constant(array) for array in arrays((HIDDEN, 4 * HIDDEN), (BATCH, HIDDEN))]

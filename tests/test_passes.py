@@ -78,6 +78,15 @@ def stacks() -> Program:
     return [mixed, loss, *gd.grad(loss, [x, w, v])], {x: array(2, 3, 4), w: array(4, 5), v: array(1, 5)}
 
 
+def heads() -> Program:
+    x, w = gd.placeholder("x", ("B", 5, 12)), gd.placeholder("w", (12, 7))
+    q = gd.transpose(gd.reshape(x, ("B", 5, 3, 4)), (0, 2, 1, 3))
+    mixed = gd.matmul(gd.softmax(gd.matmul(q, gd.swapaxes(q, 2, 3))), q)
+    together = gd.reshape(gd.transpose(mixed, (0, 2, 1, 3)), ("B", 5, 12)) @ w
+    loss = (together.tanh() ** 2).sum() + (mixed * gd.softmax(mixed)).sum()
+    return [mixed, loss, *gd.grad(loss, [x, w])], {x: array(2, 5, 12), w: array(12, 7)}
+
+
 def constants() -> Program:
     x = gd.placeholder("x", (2, 3))
     table = gd.constant(array(2, 3))
@@ -97,7 +106,7 @@ def images() -> Program:
     return [loss, *gd.grad(loss, list(given))], given
 
 
-PROGRAMS: list[Callable[[], Program]] = [images, perceptron, softmax, reductions, indexing, stacks, constants]
+PROGRAMS: list[Callable[[], Program]] = [images, perceptron, softmax, reductions, indexing, stacks, heads, constants]
 SELECTIONS: dict[str, str | Sequence[str]] = {
     "default": "default",
     **{f"only-{name}": [name] for name in NAMES},
@@ -281,3 +290,9 @@ def test_products_widen_small_weights_but_compute_no_functions() -> None:
     waves = gd.cos(gd.reshape(arange(64), (64, 1)).astype("float32") * arange(48).astype("float32"))
     computed = gd.compile(x @ waves, [x], mode="inference")
     assert sum("matmul" not in kernel.name for kernel in computed.kernels) == 1, computed.kernels
+
+
+def test_products_are_written_in_the_order_in_which_they_are_read() -> None:
+    (_, loss, *gradients), given = heads()
+    kernels = [kernel.name for kernel in gd.compile([loss, *gradients], list(given)).kernels]
+    assert not any(name.startswith("transpose") for name in kernels), kernels
