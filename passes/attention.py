@@ -30,6 +30,7 @@ BLOCK = 128  # queries of the smallest block
 BLOCKS = 8  # at most: from here on little more is left out, and every block is code of its own
 LARGEST = 1 << 20  # weights of one piece: what is computed from them then finds them in the caches
 LEAST = 1 << 17  # weights of one step of a loop, so that starting its kernels costs little beside
+LEAST_HELD = 1 << 14  # the same where all weights would be held for the gradient and take more memory than what they come from
 
 
 @dataclass(frozen=True)
@@ -49,10 +50,10 @@ def _replacements(graph: Graph, node: Node, op: Attention) -> Iterator[Replaceme
     """What takes the places of an attention and of its gradient; nothing if it is small, or if all of the weights are read anyway."""
     if op.dropout or op.offset:
         return
-    pieces = Pieces(op, node.operands)
+    gradient = _gradient(graph, node, op)
+    pieces = Pieces(op, node.operands, gradient is not None)
     if not pieces.loop and len(pieces.blocks) == 1:
         return
-    gradient = _gradient(graph, node, op)
     if _reads_weights(graph, op.weights(*node.operands), gradient) or (gradient and max(gradient.wanted) > 2):
         return
     yield Replacement((node.output,), node.operands, lambda given: pieces.each(pieces.forward, given, [node.output.shape]))
@@ -101,9 +102,10 @@ class _Block:
 class Pieces:
     """How an attention over these operands is cut: in a loop over batch or heads, or in none, and that by blocks of queries."""
 
-    def __init__(self, op: Attention, operands: Sequence[Tensor]) -> None:
-        query, key = operands[:2]
+    def __init__(self, op: Attention, operands: Sequence[Tensor], has_gradient: bool) -> None:
+        query, key, value = operands[:3]
         self.op = op
+        self.least = LEAST_HELD if has_gradient and _is_larger(key.shape[-2], 2 * (query.shape[-1] + value.shape[-1])) else LEAST
         self.lead = query.shape[:-3]
         self.heads, self.groups, self.length, self.keys = query.shape[-3], key.shape[-3], query.shape[-2], key.shape[-2]
         self.loop = self._loop()
@@ -117,7 +119,7 @@ class Pieces:
             return ""
         if of_batch > LARGEST and self.groups > 1:
             return "heads"
-        return "batch" if of_batch >= LEAST and product(self.lead) != 1 else ""
+        return "batch" if of_batch >= self.least and product(self.lead) != 1 else ""
 
     def _blocks(self) -> Iterator[_Block]:
         length, keys = self.length, self.keys
@@ -190,6 +192,10 @@ class Pieces:
         for part in others:
             total = total + part
         return total
+
+
+def _is_larger(one: Dim, other: Dim) -> bool:
+    return isinstance(one, int) and isinstance(other, int) and one > other
 
 
 def _rows(x: Tensor, block: _Block) -> Tensor:
