@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import NamedTuple
 
 from .errors import ShapeError
 from .sizes import Dim, terms_of
 
-Constraint = tuple[Dim, Dim]
+
+class Constraint(NamedTuple):
+    """Two sizes that must be equal, and what they are sizes of."""
+
+    left: Dim
+    right: Dim
+    what: str
+
+
 _collected: ContextVar[list[Constraint] | None] = ContextVar("constraints", default=None)
 
 
@@ -39,5 +48,5 @@ def unify(left: Dim, right: Dim, what: str) -> Dim:
         raise ShapeError(f"{what}: {left} and {right} cannot be equal")
     found = _collected.get()
     if found is not None:
-        found.append((left, right))
+        found.append(Constraint(left, right, what))
     return left if isinstance(left, int) or not isinstance(right, int) else right

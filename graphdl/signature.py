@@ -35,7 +35,7 @@ class Signature:
     @staticmethod
     def of(graph: Graph) -> Signature:
         """The signature of a graph. Raises CompileError where a call of it could not know all inputs and sizes."""
-        equalities = [(left, right, f"{node.op.name} ({node.provenance.source})") for (left, right), node in graph.constraints]
+        equalities = [(left, right, f"{node.op.name} ({node.provenance.source}): {what}") for (left, right, what), node in graph.constraints]
         signature = Signature(graph.inputs, equalities)
         _check_inputs(graph, signature.names)
         signature._check_symbols(graph)
@@ -89,7 +89,7 @@ class Signature:
         for left, right, where in self.equalities:
             a, b = evaluate(left, sizes), evaluate(right, sizes)
             if a != b:
-                raise ShapeError(f"{where} needs {left} = {right}, but they are {a} and {b}")
+                raise ShapeError(f"{where}: {left} is {a}, but {right} is {b}")
         return sizes
 
     def _bind_axis(self, name: str, axis: int, declared: Dim, actual: int, sizes: dict[str, int], origin: dict[str, str]) -> None:

@@ -104,7 +104,7 @@ class RandomGraph:
         for sizes, values in zip(self.sizes, self.values, strict=True):
             missing = [node for node in Graph(tensor).nodes if node.output not in values]
             try:
-                if any(evaluate(a, sizes) != evaluate(b, sizes) for node in missing for a, b in node.constraints):
+                if any(evaluate(a, sizes) != evaluate(b, sizes) for node in missing for a, b, _ in node.constraints):
                     return False
                 evaluate_nodes(missing, values, sizes)
             except (GraphdlError, ValueError):

@@ -119,7 +119,7 @@ class Interpreter:
             return INDEX_FUNCTIONS[atom.function](self.index(atom.left), self.index(atom.right))
         if isinstance(atom, Loaded):
             value, size = self.value(atom.value), self.index(atom.size)
-            if (self.active & ((value < -size) | (value >= size))).any():
+            if (self.active & ((value < (-size if atom.wraps else 0)) | (value >= size))).any():
                 raise IndexOutOfRangeError(f"{atom} is outside an axis of {size.flat[0]}")
             return np.where(value < 0, value + size, value)
         return np.full(self.active.shape, self.symbols[atom.key], "int64")

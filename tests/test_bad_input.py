@@ -40,7 +40,7 @@ def test_kernel_larger_than_the_padded_input(layer: nn.Module) -> None:
 def test_kernel_larger_than_an_input_of_symbolic_size(layer: nn.Module, backend: str) -> None:
     program = gd.compile(layer(WAVE), [WAVE], backend=backend)
     assert program(np.zeros((1, 3, 4), "f")).shape[2] >= 1
-    refused(lambda: program(np.zeros((1, 3, 2), "f")), ShapeError, "L-[34]")
+    refused(lambda: program(np.zeros((1, 3, 2), "f")), ShapeError, r"reaches over \d places of spatial axis 0, whose padded size is L.*L-[34] is -[12]")
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_masks_of_the_wrong_dtype(dtype: str) -> None:
 
 
 @each_backend
-@pytest.mark.parametrize("index", [5, -6])
+@pytest.mark.parametrize("index", [5, -1, -6])
 def test_index_outside_the_embedding(index: int, backend: str) -> None:
     layer = nn.Embedding(5, 3)
     words = gd.placeholder("words", ("N",), "int64")
@@ -120,13 +120,13 @@ def test_length_zero(kind: type[nn.Module], backend: str) -> None:
     output, _ = layer(TEXT)
     program = gd.compile([output, *gd.grad(output.sum(), layer.parameters())], [TEXT], backend=backend)
     assert program(np.zeros((1, 2, 6), "f"))[0].shape == (1, 2, 4)
-    refused(lambda: program(np.zeros((0, 2, 6), "f")), ShapeError, "at_least .*L")
+    refused(lambda: program(np.zeros((0, 2, 6), "f")), ShapeError, r"axis 0 of float32\[L, N, 6\] needs a size of at least 1: .*L is 0")
 
 
 @each_backend
 def test_length_zero_for_windows(backend: str) -> None:
     program = gd.compile(nn.Conv1d(3, 4, 3)(WAVE), [WAVE], backend=backend)
-    refused(lambda: program(np.zeros((1, 3, 0), "f")), ShapeError, "L-3")
+    refused(lambda: program(np.zeros((1, 3, 0), "f")), ShapeError, "whose padded size is L.*L-3 is -3")
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_states_of_the_wrong_size(declare: Callable[[], Any], message: str) -> N
 def test_a_state_of_another_batch_is_refused_by_the_call(backend: str) -> None:
     state = gd.placeholder("state", (1, "M", 4))
     program = gd.compile(nn.GRU(6, 4)(TEXT, state)[0], [TEXT, state], backend=backend)
-    refused(lambda: program(np.zeros((5, 2, 6), "f"), np.zeros((1, 3, 4), "f")), ShapeError, "scan .*needs M = N|needs N = M")
+    refused(lambda: program(np.zeros((5, 2, 6), "f"), np.zeros((1, 3, 4), "f")), ShapeError, "scan .*in the body: axis 0: M is 3, but N is 2")
 
 
 def test_a_state_of_another_dtype() -> None:

@@ -145,7 +145,7 @@ def check(graphs: Sequence[RandomGraph], number: int) -> None:
         program = gd.compile(outputs, inputs, passes=passes, threads=1 + number % 2)
         for call in (0, 1):
             sizes = {name: size for graph in graphs for name, size in graph.sizes[call].items()}
-            assert all(size_of(a, sizes) == size_of(b, sizes) for (a, b), _ in program.graph.constraints), what  # passes assume nothing new
+            assert all(size_of(a, sizes) == size_of(b, sizes) for (a, b, _), _ in program.graph.constraints), what  # passes assume nothing new
             found = iter(program(*(graph.values[call][tensor] for graph in graphs for tensor in graph.inputs)))
             for graph, wanted in zip(graphs, expected[call], strict=True):
                 for position, (exact, tolerance) in enumerate(wanted):

@@ -175,7 +175,7 @@ def accepted(sample: Sample) -> Iterator[tuple[Op, list[TensorType], TensorType,
         except GraphdlError:
             continue
         symbolic = "N" in f"{inferred}{types}"
-        if symbolic and isinstance(inferred, TensorType) and all(evaluate_size(a, sizes) == evaluate_size(b, sizes) for a, b in constraints):
+        if symbolic and isinstance(inferred, TensorType) and all(evaluate_size(a, sizes) == evaluate_size(b, sizes) for a, b, _ in constraints):
             yield op, types, inferred, sizes
 
 

@@ -11,7 +11,7 @@ import pytest
 import sympy
 
 from graphdl import sizes
-from graphdl.constraints import collect, unify
+from graphdl.constraints import Constraint, collect, unify
 from graphdl.errors import ShapeError
 from graphdl.kernel.expression import Axis
 from graphdl.sizes import Dim, as_size, ceildiv, divides, evaluate, floordiv, from_sympy, maximum, minimum, mod, symbol, to_sympy
@@ -144,7 +144,7 @@ def test_unify_collects_or_refuses() -> None:
         assert unify(a, 4, "rows") == 4
         assert unify(a, a, "rows") == a
         unify(a, b, "columns")
-    assert found == [(a, 4), (a, b)]
+    assert found == [Constraint(a, 4, "rows"), Constraint(a, b, "columns")]
     with pytest.raises(ShapeError, match="cannot be equal"):
         unify(a + 1, a, "rows")
     with pytest.raises(ShapeError, match="cannot be equal"):

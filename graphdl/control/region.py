@@ -97,8 +97,8 @@ def check_inputs(body: Graph, given: Sequence[TensorType], what: str) -> None:
         raise TypeRuleError(f"{what} takes {len(body.inputs)} tensors, got {len(given)}")
     for tensor, type in zip(body.inputs, given, strict=True):
         check_same(type, tensor.type, f"input {tensor.name} of {what}")
-    for (left, right), node in body.constraints:
-        unify(left, right, f"{node.told} in {what}")
+    for (left, right, told), node in body.constraints:
+        unify(left, right, f"{node.told} in {what}: {told}")
 
 
 def check_same(found: TensorType, needed: TensorType, what: str) -> None:

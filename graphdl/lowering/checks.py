@@ -33,8 +33,8 @@ def _subjects(atom: Loaded) -> Iterator[object]:
     if read is None or any(isinstance(one, Loaded) for one in index_atoms(read)):
         return
     if read.buffer.storage.kind == "input":
-        yield _all_of(read.buffer, atom.size)
-    yield _elements(read, atom.size)
+        yield _all_of(read.buffer, atom.size), atom.wraps
+    yield _elements(read, atom.size), atom.wraps
 
 
 def _settled(step: Step, found: set[Loaded]) -> Iterator[object]:
@@ -43,10 +43,11 @@ def _settled(step: Step, found: set[Loaded]) -> Iterator[object]:
         return
     for atom in found:
         read = _read(atom.value)
-        if read is not None:
-            yield _elements(read, atom.size)
-            if _reads_all(read, step.axes):
-                yield _all_of(read.buffer, atom.size)
+        for wraps in {atom.wraps, True}:
+            if read is not None:
+                yield _elements(read, atom.size), wraps
+            if read is not None and _reads_all(read, step.axes):
+                yield _all_of(read.buffer, atom.size), wraps
 
 
 def _read(x: Expr) -> Load | None:

@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import ShapeError, TypeRuleError
 from ..ir import Tensor
 from ..ops.elementwise import describe
-from ..ops.indexing import take
+from ..ops.indexing import Take
 from ..ops.select import stop_gradient, where
 from ..ops.shape import expand_dims
 from ..ops.source import parameter
@@ -23,11 +23,11 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None) -> 
     """Rows of `weight` (rows, features) at the integer indices `input` (...): shape (..., features).
 
     The row `padding_idx` gets no gradient. Raises TypeRuleError for indices that are not integers; an index outside the
-    rows is an error of the call.
+    rows, a negative one too, is an error of the call.
     """
     if not is_integer(input.dtype):
         raise TypeRuleError(f"embedding: the indices {describe(input)} must be integers")
-    rows = take(weight, input, axis=0)
+    rows = Take(0, wraps=False)(weight, input)
     if padding_idx is None:
         return rows
     return where(expand_dims(input == _padding(padding_idx, weight), -1), stop_gradient(rows), rows)

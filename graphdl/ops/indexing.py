@@ -78,11 +78,15 @@ class CheckedIndex(Op):
 
 @dataclass(frozen=True)
 class Take(Op):
-    """Operands x, indices: the slices of x along `axis` at the indices, whose axes stand in its place."""
+    """Operands x, indices: the slices of x along `axis` at the indices, whose axes stand in its place.
+
+    Negative indices count from the end if it `wraps`; else they are out of range.
+    """
 
     name: ClassVar[str] = "take"
     pattern: ClassVar[str] = "injective"
     axis: int
+    wraps: bool = True
 
     def infer(self, *operands: TensorType) -> TensorType:
         x, indices = operands
@@ -91,8 +95,11 @@ class Take(Op):
         return x.with_shape(_around(x.shape, self.axis, indices.shape))
 
     def evaluate(self, *operands: Array) -> Array:
+        x, indices = operands
+        if not self.wraps and np.any(indices < 0):
+            raise IndexOutOfRangeError(f"index {indices.min()} is out of bounds for axis {self.axis} with size {x.shape[self.axis]}")
         with _range_errors():
-            return np.asarray(np.take(operands[0], operands[1], self.axis))
+            return np.asarray(np.take(x, indices, self.axis))
 
     def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
         x, indices = operands
@@ -104,7 +111,7 @@ class Take(Op):
     def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
         x, indices = operands
         behind = self.axis + indices.type.rank  # type: ignore[attr-defined]
-        at = loaded_index(indices(index[self.axis : behind]), x.type.shape[self.axis])  # type: ignore[attr-defined]
+        at = loaded_index(indices(index[self.axis : behind]), x.type.shape[self.axis], self.wraps)  # type: ignore[attr-defined]
         return x((*index[: self.axis], at, *index[behind:]))
 
     def formula(self, node: Node, *operands: Formula) -> Formula:
@@ -115,6 +122,7 @@ class Take(Op):
         yield Sample(cls(0), (sample_array(5, 3), _sample_indices(4, size=5)))
         yield Sample(cls(1), (sample_array(2, 3, 4), _sample_indices(2, 5, size=3, dtype="int32")))
         yield Sample(cls(1), (sample_array(2, 3), np.array(-1)))
+        yield Sample(cls(0, wraps=False), (sample_array(5, 3), np.array([[4, 0], [2, 4]])))
         yield Sample(cls(0), (sample_array(3, 2), np.zeros((0,), "int64")))
         yield Sample(cls(0), (sample_array(1), _sample_indices(3, size=1)))
 

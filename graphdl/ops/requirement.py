@@ -27,7 +27,7 @@ class AtLeast(Op):
     def infer(self, *operands: TensorType) -> TensorType:
         (x,) = operands
         size = x.shape[self.axis]
-        unify(maximum(size, self.least), size, f"axis {self.axis} of {x}, which is at least {self.least},")
+        unify(maximum(size, self.least), size, f"axis {self.axis} of {x} needs a size of at least {self.least}")
         return x
 
     def evaluate(self, *operands: Array) -> Array:

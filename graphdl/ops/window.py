@@ -38,12 +38,10 @@ class Window:
         """The number of windows. Raises ShapeError where not even one fits."""
         extent = (size - 1) * self.spread + 1 + self.low + self.high
         room = extent - self.reach(kernel)
+        told = f"the kernel reaches over {self.reach(kernel)} places of spatial axis {axis}, whose padded size is {extent}"
         if isinstance(room, int) and room < 0:
-            raise ShapeError(
-                f"the kernel reaches over {self.reach(kernel)} places of spatial axis {axis}, whose padded size is {extent}: "
-                "make the kernel or its dilation smaller, or the padding larger"
-            )
-        unify(maximum(room, 0), room, f"the room for the kernel on spatial axis {axis}, which is not negative,")
+            raise ShapeError(f"{told}: make the kernel or its dilation smaller, or the padding larger")
+        unify(maximum(room, 0), room, told)
         return room // self.stride + 1
 
     def by_data(self, size: Dim, kernel: Dim, count: Dim) -> Window:

@@ -103,7 +103,7 @@ class _Flattener:
         if isinstance(index, int) or not _has_loaded(index):
             return index
         loaded = [atom for atom in atoms_of(index) if isinstance(atom, Loaded)]
-        return substitute(index, {atom: as_size(Loaded(self.expression(atom.value), atom.size, atom.site)) for atom in loaded})
+        return substitute(index, {atom: as_size(Loaded(self.expression(atom.value), atom.size, atom.site, atom.wraps)) for atom in loaded})
 
 
 def _has_loaded(index: Dim) -> bool:

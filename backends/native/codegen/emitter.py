@@ -368,10 +368,10 @@ class Emitter:
         return quotient if atom.function == "floordiv" else remainder
 
     def _loaded(self, atom: Loaded, guard: Expr | None) -> Value:
-        """An index from data: wrapped if negative, and checked in the lanes that are on; the others have index 0."""
+        """An index from data: wrapped if it may be negative, and checked in the lanes that are on; the others have index 0."""
         f = self.f
         raw, size = self.same_lanes([self.value(atom.value, guard), self.index(atom.size)])
-        wrapped = f.select(f.compare("slt", raw, raw.type.const(0)), f.add(raw, size), raw)
+        wrapped = f.select(f.compare("slt", raw, raw.type.const(0)), f.add(raw, size), raw) if atom.wraps else raw
         inside = f.compare("ult", wrapped, size)
         bad = f.bit_xor(inside, inside.type.const(True))
         on = self._on(guard, bad.type.lanes)

@@ -70,7 +70,7 @@ class _Numbering:
         if isinstance(atom, Axis):
             return self.axis(atom)
         if isinstance(atom, Loaded):
-            return "loaded", self.expression(atom.value), self.index(atom.size), atom.site
+            return "loaded", self.expression(atom.value), self.index(atom.size), atom.site, atom.wraps
         if isinstance(atom, Combined):
             return atom.function, self.index(atom.left), self.index(atom.right)
         return (atom.key,)

@@ -14,17 +14,18 @@ from .node import Axis, Expr, Guard, Index, IndexValue, Load, Reduce, Scalar, Va
 class Loaded(Atom):
     """An index read from data: `value` (of int64) into an axis of `size`.
 
-    Negative values count from the end, as in NumPy. A value outside the axis ends the kernel and is reported under `site`.
+    Negative values count from the end, as in NumPy, if it `wraps`. Any other value outside the axis ends the kernel and is reported under `site`.
     """
 
-    __slots__ = ("site", "size", "value")
+    __slots__ = ("site", "size", "value", "wraps")
     closed = False  # the extents of reductions inside are not among the atoms
 
-    def __init__(self, value: Expr, size: Dim, site: int) -> None:
-        super().__init__(f"load{value.number}/{size}@{site}")
+    def __init__(self, value: Expr, size: Dim, site: int, wraps: bool = True) -> None:
+        super().__init__(f"load{value.number}/{size}@{site}{'' if wraps else '+'}")
         self.value = value
         self.size = size
         self.site = site
+        self.wraps = wraps
 
     def upper(self) -> Dim | None:
         return self.size - 1
@@ -34,7 +35,7 @@ class Loaded(Atom):
             return found
         moved = substitute_axes(self.value, values)
         size = substitute(self.size, values)
-        return as_size(self if moved is self.value and size == self.size else Loaded(moved, size, self.site))
+        return as_size(self if moved is self.value and size == self.size else Loaded(moved, size, self.site, self.wraps))
 
     def atoms(self) -> Iterator[Atom]:
         yield self
@@ -54,9 +55,9 @@ def reporting(site: Callable[[Dim], int]) -> Iterator[None]:
         _site.reset(token)
 
 
-def loaded_index(value: Expr, size: Dim) -> Dim:
-    """An index that is data, into an axis of `size`: negative values count from the end, as in NumPy."""
-    return as_size(Loaded(cast(value, "int64"), size, _site.get()(size)))
+def loaded_index(value: Expr, size: Dim, wraps: bool = True) -> Dim:
+    """An index that is data, into an axis of `size`: negative values count from the end, as in NumPy, if it `wraps`."""
+    return as_size(Loaded(cast(value, "int64"), size, _site.get()(size), wraps))
 
 
 def walk(*roots: Expr) -> Iterator[Expr]:
