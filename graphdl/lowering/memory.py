@@ -1,13 +1,14 @@
 """Memory planning: which temporaries share a place in the arena.
 
 Sizes may be symbolic, so places are not packed by offset but by *slot*: a slot is as large as the largest temporary that ever
-lives in it. The largest temporaries choose first, and each takes the smallest slot that has room at its time: nobody else lives there,
-or it surely fits behind those who do. Offsets are then sums of sizes, computed at the call. The same rule gives in-place results: a
-kernel that reads a dying temporary only where it writes takes its place.
+lives in it. The largest temporaries choose first, and each takes the smallest slot that nobody else lives in at its time. Offsets are
+then sums of slots, computed at the call. The same slot rule gives in-place results: a kernel that reads a dying temporary only where
+it writes takes its slot.
 """
 
 from __future__ import annotations
 
+import bisect
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -108,28 +109,21 @@ def _written_once(step: Kernel, new: Buffer) -> bool:
 
 
 def plan(lives: Sequence[Interval]) -> Plan:
-    """Give every temporary a place in a slot, and slots their offsets."""
+    """Give every temporary a slot, and slots their offsets."""
     slots: list[_Slot] = []
-    found: dict[Buffer, tuple[_Slot, Dim]] = {}
+    slot_of: dict[Buffer, _Slot] = {}
     for tenancy in sorted(_tenancies(lives), key=lambda one: (-_guess(one.size), one.first)):
-        slot, place = _room(slots, tenancy)
-        slot.take(tenancy, place)
-        found |= dict.fromkeys(tenancy.buffers, (slot, place))
+        slot = next((slot for slot in reversed(slots) if slot.is_free(tenancy)), None)  # slots stand from the largest to the smallest
+        if slot is None:
+            slot = _Slot()
+            slots.append(slot)
+        slot.take(tenancy)
+        slot_of |= dict.fromkeys(tenancy.buffers, slot)
     total: Dim = 0
     for slot in slots:
         slot.offset = total
-        total = total + slot.room
-    return Plan({buffer: slot.offset + place for buffer, (slot, place) in found.items()}, total)
-
-
-def _room(slots: list[_Slot], tenancy: _Tenancy) -> tuple[_Slot, Dim]:
-    """The smallest slot with room for a tenancy, or a new one, and where in it. Slots stand from the largest to the smallest."""
-    for slot in reversed(slots):
-        place = slot.place_for(tenancy)
-        if place is not None:
-            return slot, place
-    slots.append(_Slot())
-    return slots[-1], 0
+        total = total + ceildiv(slot.size, ALIGNMENT) * ALIGNMENT + STAGGER
+    return Plan({life.buffer: slot_of[life.buffer].offset for life in lives}, total)
 
 
 @dataclass
@@ -157,49 +151,24 @@ def _tenancies(lives: Sequence[Interval]) -> list[_Tenancy]:
     return found
 
 
-@dataclass
-class _Tenant:
-    """Who lives in a slot, from which offset to which."""
-
-    tenancy: _Tenancy
-    start: Dim
-    end: Dim
-
-
 class _Slot:
-    """A place in the arena. Temporaries live in it one after the other, and beside each other where they surely fit."""
+    """A place in the arena, and when it is taken: moments in order, a first and a last one for every tenant."""
 
     def __init__(self) -> None:
         self.size: Dim = 0
         self.offset: Dim = 0
-        self.tenants: list[_Tenant] = []
+        self.moments: list[int] = []
 
-    @property
-    def room(self) -> Dim:
-        """Its bytes in the arena."""
-        return _aligned(self.size) + STAGGER
+    def is_free(self, tenancy: _Tenancy) -> bool:
+        """Whether no tenant lives here at any time of this one."""
+        place = bisect.bisect_left(self.moments, tenancy.first)
+        return place % 2 == 0 and bisect.bisect_right(self.moments, tenancy.last) == place
 
-    def place_for(self, tenancy: _Tenancy) -> Dim | None:
-        """Where in the slot there is room at any time of a tenancy: at the start if nobody lives here then, else behind one who does."""
-        others = [one for one in self.tenants if one.tenancy.first <= tenancy.last and tenancy.first <= one.tenancy.last]
-        if not others:
-            return 0
-        behind = [_aligned(one.end) + gap for gap in (STAGGER, 0) for one in others]
-        return next((place for place in behind if self._fits(place, tenancy.size, others)), None)
-
-    def _fits(self, start: Dim, size: Dim, others: Sequence[_Tenant]) -> bool:
-        end = start + size
-        return _covers(self.room, end) and all(_covers(start, one.end) or _covers(one.start, end) for one in others)
-
-    def take(self, tenancy: _Tenancy, place: Dim) -> None:
-        """Become large enough, and let it live at `place`."""
-        end = place + tenancy.size
-        self.size = self.size if place != 0 or _covers(self.size, end) else maximum(self.size, end)
-        self.tenants.append(_Tenant(tenancy, place, end))
-
-
-def _aligned(size: Dim) -> Dim:
-    return ceildiv(size, ALIGNMENT) * ALIGNMENT
+    def take(self, tenancy: _Tenancy) -> None:
+        """Become large enough, and be taken for the time."""
+        self.size = self.size if _covers(self.size, tenancy.size) else maximum(self.size, tenancy.size)
+        place = bisect.bisect_left(self.moments, tenancy.first)
+        self.moments[place:place] = [tenancy.first, tenancy.last]
 
 
 @functools.lru_cache(1 << 16)  # a thousand temporaries have a few dozen sizes
