@@ -32,6 +32,7 @@ from .attention import scaled_dot_product_attention
 from .batchnorm import batch_norm, instance_norm
 from .classification import binary_cross_entropy_with_logits, cross_entropy, kl_div, nll_loss
 from .convolution import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
+from .ctc import ctc_loss
 from .dropout import dropout, dropout2d
 from .embedding import embedding, one_hot
 from .linear import bilinear, linear
@@ -60,6 +61,7 @@ __all__ = [
     "conv_transpose2d",
     "conv_transpose3d",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout2d",
     "elu",

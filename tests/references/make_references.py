@@ -218,6 +218,33 @@ def rates(make: Any, lr: float) -> Any:
     return np.array(found)
 
 
+CTC = {  # steps, samples, classes and labels, with the lengths of inputs and targets
+    "repeated labels": ((12, 4, 6, 5), (12, 10, 7, 12), (5, 3, 0, 1)),
+    "too short": ((7, 3, 4, 3), (7, 3, 5), (3, 3, 2)),
+    "one of each": ((1, 1, 3, 1), (1,), (1,)),
+    "blank in the middle": ((9, 2, 5, 4), (9, 8), (4, 2)),
+}
+
+
+def write_ctc() -> None:
+    """ctc.npz: inputs, value and gradient of the loss with every reduction; infinite losses have no gradient."""
+    arrays: dict[str, Any] = {}
+    for name, ((steps, samples, classes, labels), inputs, targets) in CTC.items():
+        z = draw(steps, samples, classes, seed=labels).requires_grad_()
+        blank = 2 if "blank" in name else 0
+        y = 1 + np.arange(samples * labels).reshape(samples, labels) // 2 % (classes - 1)
+        y = torch.from_numpy(np.where(y == blank, 0, y))
+        lengths = torch.tensor(inputs), torch.tensor(targets)
+        arrays |= {f"{name}|z": z.detach().numpy(), f"{name}|targets": y.numpy(), f"{name}|blank": np.array(blank)}
+        arrays |= {f"{name}|input_lengths": lengths[0].numpy(), f"{name}|target_lengths": lengths[1].numpy()}
+        for reduction in ("mean", "sum", "none"):
+            result = F.ctc_loss(torch.log_softmax(z, 2), y, *lengths, blank=blank, reduction=reduction, zero_infinity=True)
+            (gradient,) = backward(result, (z,), [])
+            arrays |= {f"{name}|{reduction}": result.detach().numpy(), f"{name}|{reduction}|gradient": gradient.numpy()}
+        arrays[f"{name}|infinite"] = F.ctc_loss(torch.log_softmax(z, 2), y, *lengths, blank=blank, reduction="none").detach().numpy()
+    np.savez_compressed(FOLDER / "ctc.npz", **arrays)
+
+
 def write_optimizers() -> None:
     """optimizers.npz: the problem, the trajectory of every optimiser, the rates of every schedule."""
     arrays: dict[str, Any] = {name: tensor.numpy() for name, tensor in zip(("x", "y", "weight", "bias"), problem(), strict=True)}
@@ -414,6 +441,7 @@ def write_norms() -> None:
 if __name__ == "__main__":
     write_modules()
     write_losses()
+    write_ctc()
     write_optimizers()
     write_spatial()
     write_norms()
