@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..ir import Tensor, as_tensor
-from ..ops import activation as ops
+from ..ops import activation as smooth
+from ..ops import rectifier
 from ..ops import softmax as along_axis
 from .module import Module
 
@@ -46,79 +47,79 @@ class Activation(Module):
         return ", ".join(f"{name}={value!r}" for name, value in self.options.items())
 
 
-class Rectifier(Activation, function=ops.relu):
+class Rectifier(Activation, function=rectifier.relu):
     """The base of those that take `inplace`."""
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
 
 
-class ReLU(Rectifier, function=ops.relu):
+class ReLU(Rectifier, function=rectifier.relu):
     """max(x, 0)"""
 
 
-class ReLU6(Rectifier, function=ops.relu6):
+class ReLU6(Rectifier, function=rectifier.relu6):
     """x cut to [0, 6]."""
 
 
-class SELU(Rectifier, function=ops.selu):
+class SELU(Rectifier, function=rectifier.selu):
     """The self-normalising exponential linear unit. Klambauer et al. 2017."""
 
 
-class SiLU(Rectifier, function=ops.silu):
+class SiLU(Rectifier, function=smooth.silu):
     """x σ(x). Elfwing, Uchibe, Doya 2017."""
 
 
-class Mish(Rectifier, function=ops.mish):
+class Mish(Rectifier, function=smooth.mish):
     """x tanh(softplus(x)). Misra 2019."""
 
 
-class Hardswish(Rectifier, function=ops.hardswish):
+class Hardswish(Rectifier, function=rectifier.hardswish):
     """x hardsigmoid(x). Howard et al. 2019."""
 
 
-class Hardsigmoid(Rectifier, function=ops.hardsigmoid):
+class Hardsigmoid(Rectifier, function=rectifier.hardsigmoid):
     """x / 6 + 1/2, cut to [0, 1]."""
 
 
-class Sigmoid(Activation, function=ops.sigmoid):
+class Sigmoid(Activation, function=smooth.sigmoid):
     """1 / (1 + exp(-x))"""
 
 
-class LogSigmoid(Activation, function=ops.logsigmoid):
+class LogSigmoid(Activation, function=smooth.logsigmoid):
     """log(1 / (1 + exp(-x)))"""
 
 
-class Tanh(Activation, function=ops.tanh):
+class Tanh(Activation, function=smooth.tanh):
     """The hyperbolic tangent."""
 
 
-class Softsign(Activation, function=ops.softsign):
+class Softsign(Activation, function=smooth.softsign):
     """x / (1 + |x|)"""
 
 
-class LeakyReLU(Activation, function=ops.leaky_relu):
+class LeakyReLU(Activation, function=rectifier.leaky_relu):
     """x where positive, else `negative_slope` x."""
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         self.options = {"negative_slope": negative_slope}
 
 
-class ELU(Activation, function=ops.elu):
+class ELU(Activation, function=rectifier.elu):
     """x where positive, else alpha (exp(x) - 1). Clevert, Unterthiner, Hochreiter 2015."""
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         self.options = {"alpha": alpha}
 
 
-class GELU(Activation, function=ops.gelu):
+class GELU(Activation, function=smooth.gelu):
     """x Φ(x), or its tanh form with `approximate="tanh"`. Hendrycks, Gimpel 2016."""
 
     def __init__(self, approximate: str = "none") -> None:
         self.options = {"approximate": approximate}
 
 
-class Hardtanh(Activation, function=ops.hardtanh):
+class Hardtanh(Activation, function=rectifier.hardtanh):
     """x cut to [min_val, max_val]."""
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:

@@ -2,23 +2,8 @@
 
 from __future__ import annotations
 
-from ..ops.activation import (
-    elu,
-    gelu,
-    hardsigmoid,
-    hardswish,
-    hardtanh,
-    leaky_relu,
-    logsigmoid,
-    mish,
-    relu,
-    relu6,
-    selu,
-    sigmoid,
-    silu,
-    softsign,
-    tanh,
-)
+from ..ops.activation import gelu, logsigmoid, mish, sigmoid, silu, softsign, tanh
+from ..ops.rectifier import elu, hardsigmoid, hardswish, hardtanh, leaky_relu, relu, relu6, selu
 from .activation import log_softmax, softmax, softplus
 from .adaptive_pooling import (
     adaptive_avg_pool1d,

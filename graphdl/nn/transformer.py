@@ -10,8 +10,9 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..ir import Tensor
-from ..ops import activation as activations
+from ..ops.activation import gelu
 from ..ops.elementwise import describe
+from ..ops.rectifier import relu
 from ..ops.select import where
 from ..ops.source import Iota, full
 from ..sizes import Dim
@@ -36,7 +37,7 @@ class _Layer(Module):
         nhead: int,
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
-        activation: Activation = activations.relu,
+        activation: Activation = relu,
         layer_norm_eps: float = 1e-5,
         batch_first: bool = False,
         norm_first: bool = False,
@@ -183,7 +184,7 @@ class Transformer(Module):
         num_decoder_layers: int = 6,
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
-        activation: Activation = activations.relu,
+        activation: Activation = relu,
         custom_encoder: Module | None = None,
         custom_decoder: Module | None = None,
         layer_norm_eps: float = 1e-5,
@@ -238,7 +239,7 @@ def _function(activation: Activation) -> Callable[[Tensor], Tensor]:
     """The function of that name. Raises ValueError for another name than relu and gelu."""
     if not isinstance(activation, str):
         return activation
-    known: dict[str, Callable[[Tensor], Tensor]] = {"relu": activations.relu, "gelu": activations.gelu}
+    known: dict[str, Callable[[Tensor], Tensor]] = {"relu": relu, "gelu": gelu}
     if activation not in known:
         raise ValueError(f"activation is relu, gelu or a function, not {activation!r}")
     return known[activation]

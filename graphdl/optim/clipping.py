@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..errors import GradientError
 from ..ir import Tensor
 from ..ir.node import FUNCTIONS
-from ..ops.activation import clip
+from ..ops.rectifier import clip
 
 
 def global_norm(tensors: Sequence[Tensor]) -> Tensor:

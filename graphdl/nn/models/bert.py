@@ -9,8 +9,9 @@ from typing import Any
 
 from ...errors import ShapeError, TypeRuleError
 from ...ir import Tensor
-from ...ops.activation import clip, gelu, relu, tanh
+from ...ops.activation import gelu, tanh
 from ...ops.elementwise import describe
+from ...ops.rectifier import clip, relu
 from ...ops.shape import expand_dims, reshape, swapaxes
 from ...types import is_integer
 from .. import init

@@ -10,8 +10,8 @@ from typing import Any
 
 from ...errors import ShapeError
 from ...ir import Tensor
-from ...ops.activation import relu
 from ...ops.elementwise import describe
+from ...ops.rectifier import relu
 from ...ops.shape import flatten
 from .. import init
 from ..adaptive_pooling import adaptive_avg_pool2d

@@ -6,7 +6,8 @@ import math
 
 from ...ir import Tensor
 from ...ir.node import FUNCTIONS
-from ...ops.activation import elu, gelu, hardsigmoid, hardswish, leaky_relu, mish, relu, selu, sigmoid, silu, softsign
+from ...ops.activation import gelu, mish, sigmoid, silu, softsign
+from ...ops.rectifier import elu, hardsigmoid, hardswish, leaky_relu, relu, selu
 from ...ops.select import where
 from ...ops.shape import flatten, reshape
 from ...ops.softmax import log_softmax, softmax

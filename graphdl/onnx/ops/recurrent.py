@@ -9,9 +9,10 @@ from typing import Any
 from ...errors import FormatError
 from ...ir import Tensor
 from ...ir.node import FUNCTIONS
-from ...ops.activation import elu, leaky_relu, relu, sigmoid, softsign
+from ...ops.activation import sigmoid, softsign
 from ...ops.join import split, stack
 from ...ops.matmul import matmul
+from ...ops.rectifier import elu, leaky_relu, relu
 from ...ops.select import where
 from ...ops.shape import reshape, transpose
 from ...ops.source import full
