@@ -60,8 +60,8 @@ class _Compute:
         self.tiles, self.panels = schedule.tiles(shape).value, schedule.panels(shape).value
         self.group = schedule.group(shape).value
         self.width = schedule.task_columns(shape).value
-        self.dots = self._flag(schedule.uses_dots(shape))
-        self.sources = Sources(f, schedule, parts, shape, self._flag(schedule.packs_a(shape)), self._flag(schedule.packs_b(shape)))
+        self.dots = schedule.uses_dots(shape).flag
+        self.sources = Sources(f, schedule, parts, shape, schedule.packs_a(shape).flag, schedule.packs_b(shape).flag)
         self.kernels = MicroKernels(f, schedule, parts.m)
         self.epilogue: Epilogue = Store(parts.epilogue.direct, schedule.scalar) if parts.epilogue.direct else parts.epilogue
         self.tile_size = schedule.sums_per_tile
@@ -69,9 +69,6 @@ class _Compute:
         self.one_block = f.compare("eq", self.blocks, I64.const(1))
         self.sums = f.alloca(schedule.scalar, self.tile_size * CHUNK)
         self.partial = f.alloca(schedule.scalar, self.tile_size)
-
-    def _flag(self, condition: Emitted) -> Value:
-        return self.f.compare("ne", condition.value, I64.const(0)) if condition.value.text.startswith("%") else I1.const(condition.value.text != "0")
 
     def run_chunk(self, begin: Value, end: Value) -> None:
         """All blocks of k for the tasks of a chunk: each block's part of A and B is used by many tiles while it is in cache."""
