@@ -23,14 +23,16 @@ from graphdl.ops.flat_convolution import FlatConvolution, KernelGradient, Patche
 from graphdl.ops.matmul import Matmul
 from graphdl.ops.pad import Pad
 from graphdl.ops.shape import Slice, reshape, swapaxes, transpose
+from graphdl.ops.spread_convolution import SpreadConvolution
 from graphdl.pipeline import Pass
 from graphdl.rewrite import rewrite
-from graphdl.sizes import Dim, ceildiv, product
+from graphdl.sizes import Dim, ceildiv, divides, product
 from graphdl.types import Shape, is_floating
 
 FEW_TAPS = 32  # of a kernel whose taps are read where they lie, with the borders masked, if its windows stand apart
 FEWEST_TAPS = 9  # the same if they do not
 MOST_TAPS = 512  # of a kernel that is read tap by tap
+MANY_OUTPUTS = 28  # rows of a product that fill tiles of registers
 FEW_CHANNELS = 8  # columns below which a product by taps would leave vectors mostly empty
 
 
@@ -62,12 +64,28 @@ def flattened(node: Node, operands: tuple[Tensor, ...]) -> Sequence[Tensor] | No
 def _rewritten(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor | None:
     if max(op.input_dilation) > 1:
         known = max(op.strides) == max(op.dilation) == 1 and all(isinstance(size, int) for size in (*w.shape[2:], *op.low))
+        if known and _has_many_zeros(op, w):
+            return SpreadConvolution(_known(op.low), op.high, op.input_dilation, op.groups)(x, w)
         return _interleaved(op, x, w, counts) if known else None
     if _has_many_taps(w.shape[2:], counts):
         return None if _is_settled(op, x) else _by_kernel(op, x, w, counts)
     if _is_product(op, w):
         return None
     return None if _is_sparse(op, x, w) else _flat(op, x, w, counts)
+
+
+def _has_many_zeros(op: Convolution, w: Tensor) -> bool:
+    """Whether phases with as many taps each would multiply much by zero, and there are outputs enough for each to be a product of its own."""
+    outputs = divides(op.groups, w.shape[0])
+    if not isinstance(outputs, int) or outputs < MANY_OUTPUTS:
+        return False
+    given = list(zip(_known(w.shape[2:]), _known(op.low), op.input_dilation, strict=True))
+    multiplied = math.prod(-(-(size + (s - 1 - low) % s) // s) * s for size, low, s in given)
+    return 2 * multiplied > 3 * math.prod(size for size, _, _ in given)
+
+
+def _known(sizes: Shape) -> tuple[int, ...]:
+    return tuple(size for size in sizes if isinstance(size, int))
 
 
 def _is_product(op: Convolution, w: Tensor) -> bool:

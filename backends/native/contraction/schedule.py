@@ -140,7 +140,7 @@ class Schedule:
     def rest(self) -> int:
         """How many columns of pieces are left to dot products: a few beyond whole vectors, where panels are few as well."""
         n = self.known.n
-        if not self.in_pieces or n is None or self.a.contiguous == "mn" or not self.lanes < n < FEW_PANELS * self.panel_columns:
+        if not self.in_pieces or n is None or (self.a.is_direct and self.a.contiguous != "k") or not self.lanes < n < FEW_PANELS * self.panel_columns:
             return 0
         return n % self.lanes if n % self.lanes <= MOST_REST else 0
 
