@@ -33,7 +33,8 @@ FEW_TAPS = 32  # of a kernel whose taps are read where they lie, with the border
 FEWEST_TAPS = 9  # the same if they do not
 MOST_TAPS = 512  # of a kernel that is read tap by tap
 MANY_OUTPUTS = 28  # rows of a product that fill tiles of registers
-FEW_CHANNELS = 8  # columns below which a product by taps would leave vectors mostly empty
+FEW_COLUMNS = 16  # below, a product by taps would leave vectors mostly empty
+PANEL = 32  # columns that fill panels of a product
 
 
 @dataclass(frozen=True)
@@ -232,13 +233,26 @@ def _by_kernel(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor:
         return replace(op, low=(0,) * spatial, high=(0,) * spatial)(padded, w)
     weights = reshape(w, (groups, outputs, inner * product(kernel)))
     apart = reshape(padded, (x.shape[0], groups, inner, *grid))
-    if isinstance(x.shape[0], int) and x.shape[0] < FEW_CHANNELS:
+    beside = _taps_beside(op, x, counts)
+    if isinstance(x.shape[0], int) and x.shape[0] * beside < FEW_COLUMNS:
         rows = Patches(kernel, counts, op.strides, op.dilation)(apart)
         matrix = reshape(rows, (groups, x.shape[0] * product(counts), inner * product(kernel)))
         found = reshape(Matmul()(weights, swapaxes(matrix, -1, -2)), (groups * outputs, x.shape[0], *counts))
         return transpose(found, (1, 0, *range(2, found.ndim)))
     last = transpose(apart, (1, 2, *range(3, apart.ndim), 0))
-    data = reshape(last, (groups, inner, product(grid), x.shape[0]))
-    found = KernelGradient(kernel, counts, op.strides, op.dilation, _strides_of(grid))(data, weights)
-    turned = transpose(found, (spatial + 2, spatial, spatial + 1, *range(spatial)))
+    data = reshape(last, (groups, inner, product(grid) * x.shape[0]))
+    steps = [step * x.shape[0] for step in _strides_of(grid)]
+    window_steps, tap_steps = (tuple(step * one for step, one in zip(steps, given, strict=True)) for given in (op.strides, op.dilation))
+    apart_counts = counts[:-1] if beside > 1 else counts
+    found = KernelGradient(kernel, apart_counts, window_steps[: len(apart_counts)], tap_steps, beside * x.shape[0])(data, weights)
+    whole = reshape(found, (*apart_counts, groups, outputs, *counts[len(apart_counts) :], x.shape[0]))
+    at = len(apart_counts)
+    turned = transpose(whole, (spatial + 2, at, at + 1, *range(at), *range(at + 2, spatial + 2)))
     return reshape(turned, (x.shape[0], w.shape[0], *counts))
+
+
+def _taps_beside(op: Convolution, x: Tensor, counts: Shape) -> int:
+    """How many results lie side by side with the channels of one in the data: all of a row if neighbours meet neighbours and channels fill no panels."""
+    row, channels = counts[-1], x.shape[0]
+    fills = isinstance(channels, int) and channels % PANEL == 0
+    return row if isinstance(row, int) and op.strides[-1] == 1 and not fills else 1

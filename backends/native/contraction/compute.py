@@ -174,11 +174,22 @@ class _Compute:
     def _full(self, rows: Value, columns: Value) -> Value:
         """The full micro-kernel. Without masks in all of them, the last columns of a B in place need the one that has them."""
         f, schedule = self.f, self.schedule
-        if schedule.target.has_masks or not (schedule.reads_b_in_place or schedule.indexes_b):
-            return self.kernels.full(rows, masked=schedule.target.has_masks)
+        if schedule.target.has_masks:
+            return self._among_widths(rows, columns)
+        if not (schedule.reads_b_in_place or schedule.indexes_b):
+            return self.kernels.full(rows, masked=False)
         is_tail = f.compare("slt", columns, I64.const(schedule.panel_columns))
         needs_mask = f.bit_and(is_tail, f.bit_xor(self.sources.packs_b, I1.const(True)))
         return f.select(needs_mask, self.kernels.full(rows, masked=True), self.kernels.full(rows, masked=False))
+
+    def _among_widths(self, rows: Value, columns: Value) -> Value:
+        """The one with no more vectors than the columns fill, where their number is known."""
+        f, schedule = self.f, self.schedule
+        found = self.kernels.full(rows, masked=True)
+        for vectors in schedule.panel_vectors[:-1] if schedule.known.n is not None else ():
+            fits = f.compare("sle", columns, I64.const(vectors * schedule.lanes))
+            found = f.select(fits, self.kernels.full(rows, vectors, masked=True), found)
+        return found
 
     def _destination(self, task: _Task, sums: Value, in_place: Value) -> tuple[Value, Value]:
         """Pointer and row stride of the tile that the micro-kernel writes."""
