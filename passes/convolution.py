@@ -31,6 +31,8 @@ from graphdl.types import Shape, is_floating
 
 FEW_TAPS = 32  # of a kernel whose taps are read where they lie, with the borders masked, if its windows stand apart
 FEWEST_TAPS = 9  # the same if they do not
+SOME_TAPS = 121  # the same where planes of known size are copied with their borders, a band of rows at a time
+SHORT_ROW = 512  # of such a plane
 MOST_TAPS = 512  # of a kernel that is read tap by tap
 MANY_OUTPUTS = 28  # rows of a product that fill tiles of registers
 FEW_COLUMNS = 16  # below, a product by taps would leave vectors mostly empty
@@ -96,10 +98,11 @@ def _is_product(op: Convolution, w: Tensor) -> bool:
 
 
 def _is_sparse(op: Convolution, x: Tensor, w: Tensor) -> bool:
-    """Whether every channel is a group of its own and few taps look at it: then nothing is to be tiled, and copies cost more than borders."""
+    """Whether every channel is a group of its own and few taps look at it: then nothing is to be tiled, and whole copies cost more than borders."""
     taps = [size for size in w.shape[2:] if isinstance(size, int)]
     known = len(taps) == w.ndim - 2
     few = FEW_TAPS if max(op.strides) > 1 else FEWEST_TAPS
+    few = SOME_TAPS if w.ndim == 4 and all(isinstance(size, int) and size <= SHORT_ROW for size in x.shape[2:]) else few
     return known and math.prod(taps) <= few and op.groups == x.shape[1] == w.shape[0]
 
 

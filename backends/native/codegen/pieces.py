@@ -54,7 +54,7 @@ class Pieces:
 
 def pieces_of(x: Reduce, left: Expr, right: Expr, columns: Sequence[Axis], stores: Sequence[Store]) -> Pieces | None:
     """A sum of products whose right side lies in pieces, or None if that is no window over rows or a matrix anyway."""
-    found = _element(right)
+    found = element_of(right)
     if found is None:
         return None
     element, inside = found
@@ -80,7 +80,7 @@ def pieces_of(x: Reduce, left: Expr, right: Expr, columns: Sequence[Axis], store
     return Pieces(left, element, inside, tuple(columns), run, written, step, tuple(taps), x, tuple(stores))
 
 
-def _element(right: Expr) -> tuple[Load, tuple[Expr, ...]] | None:
+def element_of(right: Expr) -> tuple[Load, tuple[Expr, ...]] | None:
     """What is loaded, and what must hold for it; elsewhere is zero."""
     if isinstance(right, Load):
         return right, ()
