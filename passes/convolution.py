@@ -23,15 +23,20 @@ from graphdl.ops.flat_convolution import FlatConvolution, KernelGradient, Patche
 from graphdl.ops.matmul import Matmul
 from graphdl.ops.pad import Pad
 from graphdl.ops.shape import Slice, reshape, swapaxes, transpose
+from graphdl.ops.spread_convolution import SpreadConvolution
 from graphdl.pipeline import Pass
 from graphdl.rewrite import rewrite
-from graphdl.sizes import Dim, ceildiv, product
+from graphdl.sizes import Dim, ceildiv, divides, product
 from graphdl.types import Shape, is_floating
 
 FEW_TAPS = 32  # of a kernel whose taps are read where they lie, with the borders masked, if its windows stand apart
 FEWEST_TAPS = 9  # the same if they do not
+SOME_TAPS = 121  # the same where planes of known size are copied with their borders, a band of rows at a time
+SHORT_ROW = 512  # of such a plane
 MOST_TAPS = 512  # of a kernel that is read tap by tap
-FEW_CHANNELS = 8  # columns below which a product by taps would leave vectors mostly empty
+MANY_OUTPUTS = 28  # rows of a product that fill tiles of registers
+FEW_COLUMNS = 16  # below, a product by taps would leave vectors mostly empty
+PANEL = 32  # columns that fill panels of a product
 
 
 @dataclass(frozen=True)
@@ -62,12 +67,28 @@ def flattened(node: Node, operands: tuple[Tensor, ...]) -> Sequence[Tensor] | No
 def _rewritten(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor | None:
     if max(op.input_dilation) > 1:
         known = max(op.strides) == max(op.dilation) == 1 and all(isinstance(size, int) for size in (*w.shape[2:], *op.low))
+        if known and _has_many_zeros(op, w):
+            return SpreadConvolution(_known(op.low), op.high, op.input_dilation, op.groups)(x, w)
         return _interleaved(op, x, w, counts) if known else None
     if _has_many_taps(w.shape[2:], counts):
         return None if _is_settled(op, x) else _by_kernel(op, x, w, counts)
     if _is_product(op, w):
         return None
     return None if _is_sparse(op, x, w) else _flat(op, x, w, counts)
+
+
+def _has_many_zeros(op: Convolution, w: Tensor) -> bool:
+    """Whether phases with as many taps each would multiply much by zero, and there are outputs enough for each to be a product of its own."""
+    outputs = divides(op.groups, w.shape[0])
+    if not isinstance(outputs, int) or outputs < MANY_OUTPUTS:
+        return False
+    given = list(zip(_known(w.shape[2:]), _known(op.low), op.input_dilation, strict=True))
+    multiplied = math.prod(-(-(size + (s - 1 - low) % s) // s) * s for size, low, s in given)
+    return 2 * multiplied > 3 * math.prod(size for size, _, _ in given)
+
+
+def _known(sizes: Shape) -> tuple[int, ...]:
+    return tuple(size for size in sizes if isinstance(size, int))
 
 
 def _is_product(op: Convolution, w: Tensor) -> bool:
@@ -77,10 +98,11 @@ def _is_product(op: Convolution, w: Tensor) -> bool:
 
 
 def _is_sparse(op: Convolution, x: Tensor, w: Tensor) -> bool:
-    """Whether every channel is a group of its own and few taps look at it: then nothing is to be tiled, and copies cost more than borders."""
+    """Whether every channel is a group of its own and few taps look at it: then nothing is to be tiled, and whole copies cost more than borders."""
     taps = [size for size in w.shape[2:] if isinstance(size, int)]
     known = len(taps) == w.ndim - 2
     few = FEW_TAPS if max(op.strides) > 1 else FEWEST_TAPS
+    few = SOME_TAPS if w.ndim == 4 and all(isinstance(size, int) and size <= SHORT_ROW for size in x.shape[2:]) else few
     return known and math.prod(taps) <= few and op.groups == x.shape[1] == w.shape[0]
 
 
@@ -214,13 +236,26 @@ def _by_kernel(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor:
         return replace(op, low=(0,) * spatial, high=(0,) * spatial)(padded, w)
     weights = reshape(w, (groups, outputs, inner * product(kernel)))
     apart = reshape(padded, (x.shape[0], groups, inner, *grid))
-    if isinstance(x.shape[0], int) and x.shape[0] < FEW_CHANNELS:
+    beside = _taps_beside(op, x, counts)
+    if isinstance(x.shape[0], int) and x.shape[0] * beside < FEW_COLUMNS:
         rows = Patches(kernel, counts, op.strides, op.dilation)(apart)
         matrix = reshape(rows, (groups, x.shape[0] * product(counts), inner * product(kernel)))
         found = reshape(Matmul()(weights, swapaxes(matrix, -1, -2)), (groups * outputs, x.shape[0], *counts))
         return transpose(found, (1, 0, *range(2, found.ndim)))
     last = transpose(apart, (1, 2, *range(3, apart.ndim), 0))
-    data = reshape(last, (groups, inner, product(grid), x.shape[0]))
-    found = KernelGradient(kernel, counts, op.strides, op.dilation, _strides_of(grid))(data, weights)
-    turned = transpose(found, (spatial + 2, spatial, spatial + 1, *range(spatial)))
+    data = reshape(last, (groups, inner, product(grid) * x.shape[0]))
+    steps = [step * x.shape[0] for step in _strides_of(grid)]
+    window_steps, tap_steps = (tuple(step * one for step, one in zip(steps, given, strict=True)) for given in (op.strides, op.dilation))
+    apart_counts = counts[:-1] if beside > 1 else counts
+    found = KernelGradient(kernel, apart_counts, window_steps[: len(apart_counts)], tap_steps, beside * x.shape[0])(data, weights)
+    whole = reshape(found, (*apart_counts, groups, outputs, *counts[len(apart_counts) :], x.shape[0]))
+    at = len(apart_counts)
+    turned = transpose(whole, (spatial + 2, at, at + 1, *range(at), *range(at + 2, spatial + 2)))
     return reshape(turned, (x.shape[0], w.shape[0], *counts))
+
+
+def _taps_beside(op: Convolution, x: Tensor, counts: Shape) -> int:
+    """How many results lie side by side with the channels of one in the data: all of a row if neighbours meet neighbours and channels fill no panels."""
+    row, channels = counts[-1], x.shape[0]
+    fills = isinstance(channels, int) and channels % PANEL == 0
+    return row if isinstance(row, int) and op.strides[-1] == 1 and not fills else 1

@@ -69,18 +69,43 @@ WINDOWS = [
 ]
 
 
+# The same with a known number of samples: panels shared by several groups of tiles, narrow last panels, columns left to dot products.
+SMALL_IMAGES: list[tuple[Any, ...]] = [
+    (1, 70, 60, (7, 7), (3, 3), (1, 1), 1, (1, 1), 1),
+    (1, 70, 130, (14, 13), (3, 3), (2, 2), 1, (1, 1), 1),
+    (1, 40, 120, (10, 10), (3, 3), (1, 1), 1, (1, 1), 2),
+    (3, 66, 75, (7, 7), (3, 3), (1, 1), 1, (1, 1), 1),
+    (2, 30, 160, (9, 11), (5, 5), (3, 2), 2, (1, 1), 2),
+    (1, 20, 200, (6, 6), (1, 1), (2, 1), 0, (1, 1), 1),
+]
+# Every channel for itself, in bands of rows: borders, strides, dilation, images shorter and longer than vectors and bands.
+PLANES: list[tuple[Any, ...]] = [
+    (2, 5, 5, (7, 7), (5, 5), (1, 1), 2, (1, 1), 5),
+    (1, 3, 3, (70, 37), (3, 3), (1, 1), 1, (1, 1), 3),
+    (2, 4, 4, (33, 130), (5, 3), (2, 1), (2, 0), (1, 2), 4),
+    (1, 6, 6, (40, 41), (7, 7), (1, 2), 3, (1, 1), 6),
+    (1, 4, 4, (29, 64), (2, 4), (3, 4), 1, (2, 3), 4),
+    (1, 2, 2, (300, 19), (9, 9), (1, 3), 4, (1, 1), 2),
+    (2, 3, 3, (15, 9), (1, 5), (1, 1), (0, 2), (1, 1), 3),
+    (2, 3, 3, (9, 16), (5, 1), (2, 1), (2, 0), (1, 1), 3),
+    (1, 3, 3, (12, 11), (12, 3), (1, 1), (6, 1), (1, 1), 3),
+]
+
+
 @pytest.mark.parametrize("family", [None, "avx2"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("case", WINDOWS, ids=str)
-def test_windows_of_every_sort(case: tuple[Any, ...], dtype: str, family: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_known", [False, True], ids=["symbolic", "known"])
+@pytest.mark.parametrize("case", WINDOWS + SMALL_IMAGES + PLANES, ids=str)
+def test_windows_of_every_sort(case: tuple[Any, ...], is_known: bool, dtype: str, family: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """With bias, activation and a residual, and both gradients: native against the interpreter, on any number of threads the same bits."""
     if family is not None and (target.host().vector_bytes < 32 or not target.host().triple.startswith("x86_64")):
         pytest.skip(f"this processor does not run {family}")
     samples, channels, outputs, sides, kernel, strides, padding, dilation, groups = case
-    x, w = gd.placeholder("x", ("N", channels, *sides), dtype), gd.placeholder("w", (outputs, channels // groups, *kernel), dtype)
+    batch = samples if is_known else "N"
+    x, w = gd.placeholder("x", (batch, channels, *sides), dtype), gd.placeholder("w", (outputs, channels // groups, *kernel), dtype)
     convolve = F.conv2d if len(sides) == 2 else F.conv1d
     y = convolve(x, w, None, strides, padding, dilation, groups)
-    beside = gd.placeholder("beside", ("N", *y.shape[1:]), dtype)
+    beside = gd.placeholder("beside", (batch, *y.shape[1:]), dtype)
     bias = gd.placeholder("bias", (outputs, *(1,) * len(sides)), dtype)
     z = gd.relu(y + bias) + beside
     found = [z, *gd.grad((z * gd.sin(y)).sum(), [x, w])]

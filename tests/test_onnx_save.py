@@ -28,7 +28,8 @@ TRAINING_ONLY = {"dropout", "by_mode"}
 RUNTIME_LACKS = ("NOT_IMPLEMENTED", "Product cannot be 0", "dim0_offset < dim0_size")
 # What only derivatives and passes are made of, and what ONNX has no nodes for.
 NOT_WRITTEN = {
-    "random_bits", "view", "flat_convolution", "kernel_gradient", "patches", "fusion", "window_argmax", "select_taps", "place_taps", "linear_recurrence",
+    "random_bits", "view", "flat_convolution", "spread_convolution", "kernel_gradient", "patches", "fusion", "window_argmax", "select_taps", "place_taps",
+    "linear_recurrence",
 }  # fmt: skip
 OPS = sorted(name for name in REGISTRY if name not in NOT_WRITTEN | TRAINING_ONLY)
 

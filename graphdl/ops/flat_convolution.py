@@ -99,56 +99,57 @@ class FlatConvolution(Op):
 
 @dataclass(frozen=True)
 class KernelGradient(Op):
-    """y[r..., g, o, n] = sum over k = (c, t...) of x[g, c, place(r, t), n] * w[g, o, k], for many taps t and few results r.
+    """y[r..., g, o, e] = sum over k = (c, t...) of x[g, c, place(r, t) + e] * w[g, o, k], for many taps t and few results r.
 
-    The place of a tap of a window is the sum over axes of `r * stride + t * dilation` of the axis' `steps`. Such sums are the
-    gradients of convolutions by their kernels: k runs over all samples and places, n over the channels.
+    The place of a tap of a window is the sum over axes of r * window step + t * tap step, in elements. Such sums are the gradients of
+    convolutions by their kernels: k runs over all samples and places, e over `width` neighbours: the channels, or those of a row of taps.
     """
 
     name: ClassVar[str] = "kernel_gradient"
     pattern: ClassVar[str] = "contraction"
     kernel: Shape
     counts: Shape
-    strides: tuple[int, ...]
-    dilation: tuple[int, ...]
-    steps: Shape
+    window_steps: Shape
+    tap_steps: Shape
+    width: Dim
 
     def infer(self, *operands: TensorType) -> TensorType:
         x, w = operands
-        if x.rank != 4 or w.rank != 3 or x.dtype != w.dtype:
-            raise ShapeError(f"needs data (G, C, places, N) and weights (G, O, taps) of one dtype, got {x} and {w}")
+        if x.rank != 3 or w.rank != 3 or x.dtype != w.dtype:
+            raise ShapeError(f"needs data (G, C, elements) and weights (G, O, taps) of one dtype, got {x} and {w}")
         unify(x.shape[0], w.shape[0], "the groups")
         unify(x.shape[1] * product(self.kernel), w.shape[2], "the channels times taps")
-        return x.with_shape([*self.counts, w.shape[0], w.shape[1], x.shape[3]])
+        return x.with_shape([*self.counts, w.shape[0], w.shape[1], self.width])
 
     def _place(self, index: Index, taps: Index) -> Dim:
-        given = zip(index, taps, self.strides, self.dilation, self.steps, strict=True)
-        return sum(((r * s + t * d) * step for r, t, s, d, step in given), 0)
+        given = *zip(index, self.window_steps, strict=True), *zip(taps, self.tap_steps, strict=True)
+        return sum((number * step for number, step in given), 0)
 
     def evaluate(self, *operands: Array) -> Array:
         x, w = operands
         taps = list(np.ndindex(*self.kernel))
         rows = []
         for index in np.ndindex(*self.counts):
-            places = [int(self._place(index, tap)) for tap in taps]
-            view = x[:, :, places].reshape(x.shape[0], w.shape[2], x.shape[3])
+            places = np.array([int(self._place(index, tap)) for tap in taps], int)
+            view = np.take(x, places[:, None] + np.arange(int(self.width)), 2).reshape(x.shape[0], w.shape[2], -1)
             with np.errstate(all="ignore"):
                 rows.append(np.matmul(w, view))
         return np.stack(rows).reshape(*self.counts, *rows[0].shape)
 
     def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
         x, w = operands
-        *windows, g, o, n = index
+        *windows, g, o, e = index
         channels: Dim = x.type.shape[1]  # type: ignore[attr-defined]
         k = fresh_axis(channels * product(self.kernel))
         channel, *taps = unravelled(as_size(k), (channels, *self.kernel))
         place = self._place(tuple(windows), tuple(taps))
-        return reduce("sum", (k,), w((g, o, as_size(k))) * x((g, channel, place, n)))
+        return reduce("sum", (k,), w((g, o, as_size(k))) * x((g, channel, place + e)))
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:
-        yield Sample(cls((6,), (3,), (1,), (1,), (1,)), (sample_array(1, 2, 8, 3), sample_array(1, 4, 12, seed=1)), ())
-        yield Sample(cls((3, 4), (2, 3), (1, 2), (2, 1), (8, 1)), (sample_array(2, 2, 48, 3), sample_array(2, 4, 24, seed=1)), ())
+        yield Sample(cls((6,), (3,), (3,), (3,), 3), (sample_array(1, 2, 24), sample_array(1, 4, 12, seed=1)), ())
+        yield Sample(cls((3, 4), (2, 3), (48, 3), (24, 6), 3), (sample_array(2, 2, 144), sample_array(2, 4, 24, seed=1)), ())
+        yield Sample(cls((3, 4), (2,), (24,), (24, 3), 9), (sample_array(2, 2, 144), sample_array(2, 4, 24, seed=1)), ())
 
 
 @dataclass(frozen=True)

@@ -171,8 +171,8 @@ def emit_nest(kernel: KernelFunction, flat: Flat, schedule: NestSchedule, *, may
     task = Task(kernel, flat, schedule, may_stream)
     blocks = [] if schedule.blocks == 1 else [emitter.index(schedule.blocks)]
     counts = [*(emitter.index(axis.size) for axis in schedule.outer), *blocks]
-    with f.loop(kernel.begin, kernel.end, 1, _digits(f, kernel.begin, counts)) as loop, ExitStack() as bound:
-        loop.next = _following(f, loop.carried, counts)
+    with f.loop(kernel.begin, kernel.end, 1, digits(f, kernel.begin, counts)) as loop, ExitStack() as bound:
+        loop.next = following(f, loop.carried, counts)
         for axis, value in zip(schedule.outer, loop.carried, strict=False):
             bound.enter_context(emitter.binding(axis, value))
         task.run(loop.carried[-1] if blocks else None)
@@ -181,7 +181,7 @@ def emit_nest(kernel: KernelFunction, flat: Flat, schedule: NestSchedule, *, may
     assert len(emitter.scopes) == 1
 
 
-def _digits(f: Function, number: Value, counts: Sequence[Value]) -> list[Value]:
+def digits(f: Function, number: Value, counts: Sequence[Value]) -> list[Value]:
     """A task's number as one digit per count, the last one fastest: divided once, then counted on."""
     digits: list[Value] = []
     for count in reversed(counts[1:]):
@@ -192,7 +192,7 @@ def _digits(f: Function, number: Value, counts: Sequence[Value]) -> list[Value]:
     return [number, *reversed(digits)] if counts else []
 
 
-def _following(f: Function, digits: Sequence[Value], counts: Sequence[Value]) -> list[Value]:
+def following(f: Function, digits: Sequence[Value], counts: Sequence[Value]) -> list[Value]:
     """The digits of the next number."""
     found: list[Value] = []
     carry: Value = I64.const(1)

@@ -54,7 +54,7 @@ class Pieces:
 
 def pieces_of(x: Reduce, left: Expr, right: Expr, columns: Sequence[Axis], stores: Sequence[Store]) -> Pieces | None:
     """A sum of products whose right side lies in pieces, or None if that is no window over rows or a matrix anyway."""
-    found = _element(right)
+    found = element_of(right)
     if found is None:
         return None
     element, inside = found
@@ -71,14 +71,16 @@ def pieces_of(x: Reduce, left: Expr, right: Expr, columns: Sequence[Axis], store
     if any(not one.axes.isdisjoint(taps[:-1]) and last in one.axes for one in inside):
         return None  # the range of a row depends on more than the tap along it
     stride = strides[0][0]  # type: ignore[index]
-    if (stride != 1 and not is_strided(stride)) or (not inside and stride == 1 and (not taps or len(columns) == 1)):
-        return None  # nothing that vectors are good at; a matrix
+    if stride != 1 and not is_strided(stride):
+        return None  # nothing that vectors are good at
     run = _first_of_run(columns, [offset]) if stride == 1 else len(columns) - 1
     written = len(columns) - 1 if _uses_indices(stores, x, columns) else _first_of_run(columns, _offsets(stores, x))
+    if not inside and stride == 1 and (len(columns) == 1 or (not taps and written <= run)):
+        return None  # a matrix, and its result in no smaller pieces
     return Pieces(left, element, inside, tuple(columns), run, written, step, tuple(taps), x, tuple(stores))
 
 
-def _element(right: Expr) -> tuple[Load, tuple[Expr, ...]] | None:
+def element_of(right: Expr) -> tuple[Load, tuple[Expr, ...]] | None:
     """What is loaded, and what must hold for it; elsewhere is zero."""
     if isinstance(right, Load):
         return right, ()

@@ -16,13 +16,15 @@ from ..contraction import Shape
 from ..contraction import plan as plan_contraction
 from ..llvm import Module
 from ..target import Target
-from .affine import flatten, share
+from .affine import Flat, flatten, share
+from .depthwise import emit_planes
 from .entry import EntryWriter
 from .extent import name_extents
 from .form import Key, form_of
 from .function import Arguments, KernelFunction
 from .launch import Choice, Item, Launch, Repetition, Values, Waiting, launches_of, parts_of
 from .nest import emit_nest, has_short_rows, schedule_nest, work_of
+from .planes import Cut, Plane, cut_of, plane_of, tasks_of
 from .product import Product, emit_product, match_product
 from .steps import emit_cumulative, emit_scatter
 from .stream import STREAMS, streaming
@@ -162,6 +164,11 @@ class ProgramEmitter:
         if product is not None and work_of(flat) not in range(SMALL_PRODUCT):
             self._product(name, step, product, values)
             return
+        plane = plane_of(named)
+        cut = cut_of(plane, named, self.target) if plane is not None else None
+        if plane is not None and cut is not None:
+            self._planes(name, step, named, plane, cut, extents)
+            return
         schedule = schedule_nest(named, self.target)
         work, streams = work_of(flat), streaming(flat, schedule.lanes, self.target)
         values[STREAMS] = streams
@@ -173,6 +180,11 @@ class ProgramEmitter:
         kernel = KernelFunction(self.module, self.target, name)
         emit_nest(kernel, named, schedule, may_stream=streams != 0)
         self._launch(name, kernel.arguments, substitute(schedule.tasks, values), work, step, values)
+
+    def _planes(self, name: str, step: Kernel, flat: Flat, plane: Plane, cut: Cut, values: Values) -> None:
+        kernel = KernelFunction(self.module, self.target, name)
+        emit_planes(kernel, flat, plane, cut)
+        self._launch(name, kernel.arguments, substitute(tasks_of(plane, cut), values), work_of(flat), step, values)
 
     def _product(self, name: str, step: Kernel, product: Product, values: Values) -> None:
         """The packs and the compute kernel, with scratch memory for what is packed. What does not change in a loop is packed before it."""

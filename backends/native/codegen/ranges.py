@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from graphdl.kernel.expression import Axis, Load
 
-from ..llvm import I64, Function, Value
+from ..llvm import I64, Value
 from .affine import linear_part
 from .emitter import Emitter, Lanes
 from .registers import MEMORY
-from .strided import is_strided, strided_load
+from .strided import is_strided, picked_load, strided_load
 
 Range = tuple[Value, Value]  # the first lane, and the one after the last
 
@@ -37,10 +37,10 @@ def range_load(emitter: Emitter, x: Load, inside: Range | None, holds: Value | N
     assert parts is not None
     wide = memory.with_lanes(lanes.count)
     step = parts[0] if emitter.target.has_masks and is_strided(parts[0]) else 1
-    on = None if inside is None else _between(emitter, lanes, inside, abs(step), holds)
     if step > 1:  # what lies between the elements of a range is memory too, so that one range masks it all
-        picked = [lane * step for lane in range(wide.lanes)]
-        return lambda place: _picked(f, f.load(place, wide.with_lanes(wide.lanes * step), on), picked)
+        masks = [None if inside is None else _between(emitter, lanes, inside, holds, step, part) for part in range(step)]
+        return lambda place: picked_load(f, place, wide, step, masks)
+    on = None if inside is None else _between(emitter, lanes, inside, holds)
     if step < 0:
         return lambda place: strided_load(f, place, wide, step, on)
     if parts[0] == 1:
@@ -49,16 +49,11 @@ def range_load(emitter: Emitter, x: Load, inside: Range | None, holds: Value | N
     return lambda place: f.gather(f.offset(f.splat(place, lanes.count), steps, memory.scalar), wide, on)
 
 
-def _between(emitter: Emitter, lanes: Lanes, inside: Range, step: int, holds: Value | None) -> Value:
-    """The lanes of a range, or all that lies between its first and its last element where those are `step` apart; none unless `holds`."""
-    f, count = emitter.f, lanes.count * step
+def _between(emitter: Emitter, lanes: Lanes, inside: Range, holds: Value | None, step: int = 1, part: int = 0) -> Value:
+    """The lanes of a range; where they stand `step` apart, all that lies between the first and the last of them in a vector of those; none unless `holds`."""
+    f, count = emitter.f, lanes.count
     with emitter.at_depth(emitter.depth[lanes.axis]):
-        low, high = inside if step == 1 else (f.mul(bound, I64.const(step)) for bound in inside)
-        before = f.tail_mask(low, count)
-        last = high if step == 1 else f.sub(high, I64.const(step - 1))
-        found = f.bit_and(f.tail_mask(last, count), f.bit_xor(before, before.type.const(True)))
+        low, high = inside if step == 1 else (f.mul(inside[0], I64.const(step)), f.sub(f.mul(inside[1], I64.const(step)), I64.const(step - 1)))
+        before, until = (f.tail_mask(f.sub(bound, I64.const(part * count)), count) for bound in (low, high))
+        found = f.bit_and(until, f.bit_xor(before, before.type.const(True)))
     return found if holds is None else f.bit_and(found, f.splat(holds, count))
-
-
-def _picked(f: Function, wide: Value, places: list[int]) -> Value:
-    return f.shuffle(wide, wide, places)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphdl.kernel.expression import Axis, Guard, Load, Loaded, index_atoms, walk
+from graphdl.kernel.expression import Axis, Const, Expr, Guard, Load, Loaded, index_atoms, walk
 from graphdl.kernel.program import Store
 from graphdl.sizes import Dim
 
@@ -25,19 +25,33 @@ MOST = 2  # operands that are transposed: each fills the registers of a tile
 def crossing_axis(flat: Flat) -> Axis | None:
     """The axis along which loads are contiguous where stores are along the last one; None if there is no one such axis."""
     last = flat.axes[-1]
-    loads = crossing_loads(flat.stores, last)
-    axes = {_contiguous(flat, load) for load in loads}
+    reads = crossing_reads(flat.stores, last)
+    axes = {_contiguous(flat, _load_of(read)) for read in reads}
     plain = all(store.axes == flat.axes and _coefficient(store.index[0], last) == 1 for store in flat.stores)
-    if not plain or len(axes) != 1 or len(loads) > MOST or any(isinstance(x, Guard) for store in flat.stores for x in walk(store.value)):
+    guarded = {x for store in flat.stores for x in walk(store.value) if isinstance(x, Guard)}
+    if not plain or len(axes) != 1 or len(reads) > MOST or not guarded.issubset(reads):
         return None
     (axis,) = axes
     return None if axis is None or any(isinstance(one.size, int) and one.size < LARGEST // 2 for one in (axis, last)) else axis
 
 
-def crossing_loads(stores: Sequence[Store], last: Axis) -> list[Load]:
-    """The loads that take steps of more than one element along the last axis."""
-    loads = dict.fromkeys(x for store in stores for x in walk(store.value) if isinstance(x, Load) and last in x.axes)
-    return [x for x in loads if _coefficient(x.index[0], last) != 1]
+def crossing_reads(stores: Sequence[Store], last: Axis) -> list[Expr]:
+    """The loads that take steps of more than one element along the last axis, each with the guard around it if there is one."""
+    reads = dict.fromkeys(x for store in stores for x in walk(store.value) if _is_read(x))
+    inside = {_load_of(x) for x in reads if isinstance(x, Guard)}
+    return [x for x in reads if x not in inside and last in _load_of(x).axes and _coefficient(_load_of(x).index[0], last) != 1]
+
+
+def _is_read(x: Expr) -> bool:
+    """Whether it is a load, or one that is a constant elsewhere: an array with a border."""
+    guarded = isinstance(x, Guard) and isinstance(x.body, Load) and isinstance(x.otherwise, Const) and not any(isinstance(y, Load) for y in walk(x.predicate))
+    return guarded or isinstance(x, Load)
+
+
+def _load_of(read: Expr) -> Load:
+    found = read.body if isinstance(read, Guard) else read
+    assert isinstance(found, Load)
+    return found
 
 
 def _contiguous(flat: Flat, x: Load) -> Axis | None:
@@ -69,12 +83,12 @@ def emit_tiles(kernel: KernelFunction, stores: Sequence[Store], across: Axis, be
 def _tile(kernel: KernelFunction, stores: Sequence[Store], across: Axis, top: Value, along: Axis, left: Value, lanes: int) -> None:
     f, emitter = kernel.f, kernel.emitter
     columns: dict[int, list[Value]] = {}
-    for load in crossing_loads(stores, along):
+    for read in crossing_reads(stores, along):
         rows = []
         for k in range(lanes):
             with f.apart(), emitter.binding(along, f.add(left, I64.const(k))), emitter.vector(across, top, lanes, None):
-                rows.append(emitter.value(load))
-        columns[load.number] = transpose(f, rows)
+                rows.append(emitter.spread(emitter.value(read)))
+        columns[read.number] = transpose(f, rows)
     for k in range(lanes):
         with f.apart(), emitter.binding(across, f.add(top, I64.const(k))), emitter.vector(along, left, lanes, None):
             emitter.sums = {number: column[k] for number, column in columns.items()}

@@ -60,8 +60,8 @@ class _Compute:
         self.tiles, self.panels = schedule.tiles(shape).value, schedule.panels(shape).value
         self.group = schedule.group(shape).value
         self.width = schedule.task_columns(shape).value
-        self.dots = self._flag(schedule.uses_dots(shape))
-        self.sources = Sources(f, schedule, parts, shape, self._flag(schedule.packs_a(shape)), self._flag(schedule.packs_b(shape)))
+        self.dots = schedule.uses_dots(shape).flag
+        self.sources = Sources(f, schedule, parts, shape, schedule.packs_a(shape).flag, schedule.packs_b(shape).flag)
         self.kernels = MicroKernels(f, schedule, parts.m)
         self.epilogue: Epilogue = Store(parts.epilogue.direct, schedule.scalar) if parts.epilogue.direct else parts.epilogue
         self.tile_size = schedule.sums_per_tile
@@ -69,9 +69,6 @@ class _Compute:
         self.one_block = f.compare("eq", self.blocks, I64.const(1))
         self.sums = f.alloca(schedule.scalar, self.tile_size * CHUNK)
         self.partial = f.alloca(schedule.scalar, self.tile_size)
-
-    def _flag(self, condition: Emitted) -> Value:
-        return self.f.compare("ne", condition.value, I64.const(0)) if condition.value.text.startswith("%") else I1.const(condition.value.text != "0")
 
     def run_chunk(self, begin: Value, end: Value) -> None:
         """All blocks of k for the tasks of a chunk: each block's part of A and B is used by many tiles while it is in cache."""
@@ -177,11 +174,22 @@ class _Compute:
     def _full(self, rows: Value, columns: Value) -> Value:
         """The full micro-kernel. Without masks in all of them, the last columns of a B in place need the one that has them."""
         f, schedule = self.f, self.schedule
-        if schedule.target.has_masks or not (schedule.reads_b_in_place or schedule.indexes_b):
-            return self.kernels.full(rows, masked=schedule.target.has_masks)
+        if schedule.target.has_masks:
+            return self._among_widths(rows, columns)
+        if not (schedule.reads_b_in_place or schedule.indexes_b):
+            return self.kernels.full(rows, masked=False)
         is_tail = f.compare("slt", columns, I64.const(schedule.panel_columns))
         needs_mask = f.bit_and(is_tail, f.bit_xor(self.sources.packs_b, I1.const(True)))
         return f.select(needs_mask, self.kernels.full(rows, masked=True), self.kernels.full(rows, masked=False))
+
+    def _among_widths(self, rows: Value, columns: Value) -> Value:
+        """The one with no more vectors than the columns fill, where their number is known."""
+        f, schedule = self.f, self.schedule
+        found = self.kernels.full(rows, masked=True)
+        for vectors in schedule.panel_vectors[:-1] if schedule.known.n is not None else ():
+            fits = f.compare("sle", columns, I64.const(vectors * schedule.lanes))
+            found = f.select(fits, self.kernels.full(rows, vectors, masked=True), found)
+        return found
 
     def _destination(self, task: _Task, sums: Value, in_place: Value) -> tuple[Value, Value]:
         """Pointer and row stride of the tile that the micro-kernel writes."""

@@ -26,15 +26,16 @@ class MicroKernels:
         tiles = max(self.schedule.tiles(Shape(1, self.m, 1, 1)), 1)
         return sorted({max(min(height, most), 1) for height in (self.m // tiles, -(-self.m // tiles))})
 
-    def full(self, rows: Value, *, masked: bool, streams: bool = True) -> Value:
-        """The micro-kernel for a panel of B, at the height `rows`."""
+    def full(self, rows: Value, vectors: int | None = None, *, masked: bool, streams: bool = True) -> Value:
+        """The micro-kernel for a panel of B, at the height `rows`; for its first `vectors` only, if they are given."""
         full = self.schedule.table.full
-        return self._among({height: self._kernel(Tile(height, full.vectors), masked=masked, streams=streams) for height in self._heights(full.rows)}, rows)
+        tiles = {height: Tile(height, vectors or full.vectors) for height in self._heights(full.rows)}
+        return self._among({height: self._kernel(tile, masked=masked, streams=streams) for height, tile in tiles.items()}, rows)
 
-    def windows(self, rows: Value) -> Value:
+    def windows(self, rows: Value, vectors: int) -> Value:
         """The one for windows over an image, at the height `rows`."""
-        schedule, full = self.schedule, self.schedule.table.full
-        tiles = {height: Tile(height, full.vectors) for height in self._heights(full.rows)}
+        schedule = self.schedule
+        tiles = {height: Tile(height, vectors) for height in self._heights(schedule.table.full.rows)}
         return self._among({height: window_kernel(self.f.module, schedule.scalar, schedule.lanes, tile) for height, tile in tiles.items()}, rows)
 
     def flat(self, rows: Value) -> Value:

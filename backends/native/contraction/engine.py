@@ -9,6 +9,7 @@ from .compute import compute
 from .kernel import Prepare
 from .pack import pack_a, pack_b
 from .pieced import compute_in_pieces
+from .pieced_pack import pack_pieces
 from .schedule import Schedule
 from .table import index_b
 
@@ -40,4 +41,5 @@ def emit_contraction(module: Module, schedule: Schedule, name: str, prepare: Pre
 def _pack_b(module: Module, schedule: Schedule, name: str, prepare: Prepare) -> str | None:
     if schedule.indexes_b:
         return index_b(module, schedule, f"{name}_index_b", prepare)
-    return pack_b(module, schedule, f"{name}_pack_b", prepare) if schedule.may_pack_b else None
+    pack = pack_pieces if schedule.in_pieces else pack_b
+    return pack(module, schedule, f"{name}_pack_b", prepare) if schedule.may_pack_b else None

@@ -68,6 +68,10 @@ class _Writer:
         self.within = [f.mul(self.a_row, I64.const(row)) if row else I64.const(0) for row in range(min(ROWS_PER_POINTER, rows))]
         return [self._element(self.a, f.mul(self.a_row, I64.const(row))) for row in range(0, rows, ROWS_PER_POINTER)]
 
+    def _apart(self, pointers: list[Value]) -> list[Value]:
+        """Pointers of which LLVM does not know how far they are apart: else it makes one of them, and a chain of as many additions as rows."""
+        return [self.f.emit(PTR, f"freeze {pointer.typed}") for pointer in pointers]
+
     def _zero(self) -> list[Value]:
         return [self.vector.const(0.0)] * (self.tile.rows * self.tile.vectors)
 
@@ -91,6 +95,7 @@ class _Writer:
         f, tile = self.f, self.tile
         right = [f.load(self._vector(b, v), self.vector, self.masks[v]) for v in range(tile.vectors)]
         following: list[Value] = []
+        rows = self._apart(rows) if tile.vectors == 1 else rows  # with more, sums leave too few registers for what is loaded early then
         for row in range(tile.rows):
             address = self._element(rows[row // ROWS_PER_POINTER], self.within[row % ROWS_PER_POINTER])
             left = f.splat(f.load(address, self.vector.with_lanes(0)), self.vector.lanes)
@@ -148,7 +153,7 @@ class _WindowWriter(_Writer):
 
     def write(self) -> None:
         f = self.f
-        pointers, zero = self._pointers(), self._zero()
+        pointers, zero = self._apart(self._pointers()), self._zero()
         depth, begun = f.mul(self.steps, self.taps), len(pointers) + 2
         with f.loop(I64.const(0), depth, carried=[self.b, I64.const(0), *pointers, *zero]) as loop:  # one loop: in two, addresses would be spilled
             b, tap, rows, sums = loop.carried[0], loop.carried[1], loop.carried[2:begun], loop.carried[begun:]

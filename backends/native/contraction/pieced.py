@@ -1,21 +1,24 @@
 """The compute kernel for a B whose columns lie in memory piece by piece: windows over rows of an image, padding included.
 
-No copy of B is made beforehand. A task is one group of tiles of rows under one panel of B, so any split over threads gives the same bits.
-Where the panel is one run in memory, as it is between the borders of an image, every tap reads it in place, under a mask for the padding.
-Else the task packs it, a block of k at a time, into memory of its own that stays in the nearest caches ("implicit GEMM": Chetlur et
-al. 2014, "cuDNN", section 3.1, with the panels of Goto & van de Geijn 2008).
+A task is one group of tiles of rows under one panel of B, so any split over threads gives the same bits. Where the panel is one run in
+memory, as it is between the borders of an image, every tap reads it in place, under a mask for the padding. Else the task packs it, a
+block of k at a time, into memory of its own that stays in the nearest caches ("implicit GEMM": Chetlur et al. 2014, "cuDNN", section
+3.1, with the panels of Goto & van de Geijn 2008). Only where panels are few and shared by several groups are they packed beforehand.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from ..llvm import I1, I64, Function, Module, Value
+from ..llvm import I1, I64, PTR, Function, Module, Value
 from .dispatch import MicroKernels
 from .interface import Parts, Window
 from .kernel import Prepare, call_kernel, least, open_kernel, split
+from .pieced_pack import shared_panels, slot
 from .quantity import Emitted, Shape
+from .rest import RestColumns, Steps
 from .schedule import Schedule
 from .sources import Sources
 
@@ -49,25 +52,27 @@ class _Compute:
         self.pieces, self.taps = parts.pieces, I64.const(schedule.b.taps)
         self.scalar, self.vector = schedule.scalar.scalar, schedule.scalar.with_lanes(schedule.lanes)
         self.width = I64.const(schedule.panel_columns)
+        self.whole = f.sub(parts.n, I64.const(schedule.rest))
         self.group, self.groups = schedule.group(shape).value, schedule.groups(shape).value
         self.tiles, self.panels = schedule.tiles(shape).value, schedule.panels(shape).value
         self.blocks, self.block = (quantity.value for quantity in schedule.step_blocks(shape))
-        packs_a = schedule.packs_a(shape).value
-        self.sources = Sources(f, schedule, parts, shape, f.compare("ne", packs_a, I64.const(0)), f.compare("ne", I64.const(0), I64.const(0)))
+        self.sources = Sources(f, schedule, parts, shape, schedule.packs_a(shape).flag, I1.const(False))
         self.kernels = MicroKernels(f, schedule, parts.m if schedule.known.m is None else I64.const(schedule.known.m))
         self.tile_size = schedule.sums_per_tile
         self.sums = f.alloca(schedule.scalar, self.tile_size * schedule.group_tiles)
         self.partial = f.alloca(schedule.scalar, self.tile_size)
         taps = schedule.b.taps
         self.offsets, self.masks = f.alloca(I64, taps), f.alloca(I64, taps)
-        self.packed = f.alloca(schedule.scalar, schedule.longest_steps * taps * schedule.panel_columns)
+        self.shares = schedule.shares_pieces(shape).flag
+        self.rest = RestColumns(f, schedule, parts, shared_panels(schedule, shape)) if schedule.rest else None
+        self.own = Value("null", PTR) if self.shares.text == "true" else f.alloca(schedule.scalar, schedule.longest_steps * taps * schedule.panel_columns)
 
     def run(self, task: Value) -> None:
         f = self.f
         batch, rest = split(f, task, f.mul(self.groups, self.panels))
         group, panel = split(f, rest, self.panels)
         column = f.mul(panel, self.width)
-        columns = least(f, self.width, f.sub(self.parts.n, column))
+        columns = least(f, self.width, f.sub(self.whole, column))
         window = self.pieces.look(f, batch, column, columns, self.offsets, self.masks)
         found = _Panel(batch, column, columns, window)
         first = f.mul(group, self.group)
@@ -76,38 +81,64 @@ class _Compute:
         with f.loop(I64.const(0), self.blocks) as block:
             step = f.mul(block.index, self.block)
             count = least(f, self.block, f.sub(steps, step))
-            if self.schedule.packs_pieces:
-                with self._unless(window.is_run):
-                    self.pieces.pack(f, batch, column, columns, step, count, self.packed)
+            if self.schedule.packs_pieces and self.shares.text != "true":
+                with self._unless(f.bit_or(window.is_run, self.shares)):
+                    self.pieces.pack(f, batch, column, columns, step, count, self.own)
             is_first = f.compare("eq", block.index, I64.const(0))
             is_last = f.compare("eq", f.add(block.index, I64.const(1)), self.blocks)
             with f.loop(first, last) as tile:
-                sums = f.offset(self.sums, f.mul(f.sub(tile.index, first), I64.const(self.tile_size)), self.scalar)
-                self._tile(found, tile.index, step, count, sums, is_first, is_last)
+                self._tile(found, tile.index, f.sub(tile.index, first), Steps(step, count, is_first, is_last))
 
     def _unless(self, condition: Value) -> AbstractContextManager[None]:
         return self.f.when(self.f.bit_xor(condition, I1.const(True)))
 
-    def _tile(self, panel: _Panel, tile: Value, step: Value, count: Value, sums: Value, is_first: Value, is_last: Value) -> None:
-        """The sums of one tile over one block of k; finished with the last one."""
-        f, window = self.f, panel.window
+    def _tile(self, panel: _Panel, tile: Value, place: Value, steps: Steps) -> None:
+        """The sums of one tile over one block of k, kept at `place` of the group; finished with the last one."""
+        f = self.f
         row, rows = self._rows(tile)
-        a = self.sources.left(panel.batch, row, f.mul(step, self.taps))
-        partial = f.select(is_first, sums, self.partial)
+        a = self.sources.left(panel.batch, row, f.mul(steps.first, self.taps))
+        sums = f.offset(self.sums, f.mul(place, I64.const(self.tile_size)), self.scalar)
+        self._multiply(panel, rows, a, steps, f.select(steps.is_first, sums, self.partial))
+        with self._unless(steps.is_first):
+            self._accumulate(rows, sums)
+        with f.when(steps.is_last):
+            self.pieces.finish(f, panel.batch, row, rows, panel.column, panel.columns, sums, self.width)
+        if self.rest is not None:
+            with f.when(f.compare("eq", f.add(panel.column, panel.columns), self.whole)):
+                self.rest.add(panel.batch, row, rows, a, place, steps)
+
+    def _multiply(self, panel: _Panel, rows: Value, a: tuple[Value, Value, Value], steps: Steps, partial: Value) -> None:
+        """Through the micro-kernel for windows if the panel is one run, else from where it is packed."""
+        f, window = self.f, panel.window
         if self.schedule.reads_windows:
             with f.when(window.is_run):
-                b = f.offset(window.pointer, f.mul(step, window.stride), self.scalar)
-                taps = (count, self.offsets, self.masks, self.taps)
-                call_kernel(f, self.kernels.windows(rows), (*a, b, window.stride, *taps, partial, self.width))
+                b = f.offset(window.pointer, f.mul(steps.first, window.stride), self.scalar)
+                taps = (steps.count, self.offsets, self.masks, self.taps)
+                kernel = self._among_widths(panel, lambda vectors: self.kernels.windows(rows, vectors))
+                call_kernel(f, kernel, (*a, b, window.stride, *taps, partial, self.width))
         if self.schedule.packs_pieces:
             with self._unless(window.is_run):
-                depth = f.mul(count, self.taps)
-                kernel = self.kernels.full(rows, masked=False, streams=False)
-                call_kernel(f, kernel, (*a, self.packed, self.width, depth, partial, self.width, panel.columns))
-        with self._unless(is_first):
-            self._accumulate(rows, sums)
-        with f.when(is_last):
-            self.pieces.finish(f, panel.batch, row, rows, panel.column, panel.columns, sums, self.width)
+                depth = f.mul(steps.count, self.taps)
+                kernel = self._among_widths(panel, lambda vectors: self.kernels.full(rows, vectors, masked=False, streams=False))
+                call_kernel(f, kernel, (*a, self._packed(panel, steps.first), self.width, depth, partial, self.width, panel.columns))
+
+    def _packed(self, panel: _Panel, step: Value) -> Value:
+        """Where a panel lies that is no run, from `step` on."""
+        if self.shares.text == "false":
+            return self.own
+        f = self.f
+        number = f.add(f.mul(panel.batch, self.panels), f.emit(I64, f"udiv {panel.column.typed}, {self.width.text}"))
+        rows = f.mul(f.mul(step, self.taps), self.width)
+        return f.select(self.shares, f.offset(slot(f, self.schedule, self.parts, number), rows, self.scalar), self.own)
+
+    def _among_widths(self, panel: _Panel, kernel: Callable[[int], Value]) -> Value:
+        """The micro-kernel with no more vectors than a panel fills."""
+        f, lanes = self.f, self.schedule.lanes
+        *narrower, widest = self.schedule.panel_vectors
+        found = kernel(widest)
+        for vectors in reversed(narrower):
+            found = f.select(f.compare("sle", panel.columns, I64.const(vectors * lanes)), kernel(vectors), found)
+        return found
 
     def _rows(self, tile: Value) -> tuple[Value, Value]:
         """First row and height of a tile. Heights differ by at most one row, so that no tile is left with a few rows only."""

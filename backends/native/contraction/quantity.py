@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar
 
-from ..llvm import I64, Function, Value
+from ..llvm import I1, I64, Function, Value
 
 
 class Quantity(Protocol):
@@ -45,6 +45,11 @@ class Emitted:
         a, b = int(x.text), int(y.text)
         folded = {"add": a + b, "sub": a - b, "mul": a * b}.get(instruction)
         return Emitted(self.f, I64.const(a // b if folded is None else folded))
+
+    @property
+    def flag(self) -> Value:
+        """Whether it is not 0 (i1)."""
+        return self.f.compare("ne", self.value, I64.const(0)) if self.value.text.startswith("%") else I1.const(self.value.text != "0")
 
     def __add__(self, other: Emitted | int) -> Emitted:
         return self._with(other, "add")

@@ -20,7 +20,8 @@ TABLE_BLOCK = 512  # offsets that one task writes
 NARROW = 4  # columns of an output that is computed transposed
 PANEL_ROWS = 576  # of a panel that a task packs for itself: it stays in the nearest caches while tiles are multiplied by it
 FEW_PANELS = 16  # below, tiles of rows are cut into more groups, so that there are tasks enough for all threads
-SMALL_GROUP = 4  # tiles that repay packing a panel
+SMALL_GROUP = 4  # tiles of rows in a group where panels are few
+MOST_REST = 4  # columns beyond whole vectors that dot products compute sooner than a vector of which they fill a part
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +120,35 @@ class Schedule:
     def may_pack_b(self) -> bool:
         """Whether known sizes leave a chance that B is packed."""
         m, n, k = self.known.m, self.known.n, self.known.k
-        return not self.indexes_b and not self.in_pieces and (m is None or n is None or k is None or self.packs_b(Shape(1, m, n, k)) > 0)
+        return self.rest > 0 or (not self.indexes_b and (m is None or n is None or k is None or self.packs_b(Shape(1, m, n, k)) > 0))
 
     @property
     def panel_columns(self) -> int:
         """The width of a packed panel of B."""
         return self.table.full.vectors * self.lanes
+
+    @property
+    def panel_vectors(self) -> tuple[int, ...]:
+        """How many vectors a panel of pieces may fill, increasing: the last one's where the number of columns is known."""
+        widest = self.table.full.vectors
+        if self.known.n is None:
+            return tuple(range(1, widest + 1))
+        last = -(-((self.known.n - self.rest) % self.panel_columns) // self.lanes)
+        return (last, widest) if 0 < last < widest else (widest,)
+
+    @property
+    def rest(self) -> int:
+        """How many columns of pieces are left to dot products: a few beyond whole vectors, where panels are few as well."""
+        n = self.known.n
+        if not self.in_pieces or n is None or (self.a.is_direct and self.a.contiguous != "k") or not self.lanes < n < FEW_PANELS * self.panel_columns:
+            return 0
+        return n % self.lanes if n % self.lanes <= MOST_REST else 0
+
+    @property
+    def rest_tile(self) -> Tile:
+        """The tile of those dot products: as many sums as a tile of whole vectors has."""
+        full, columns = self.table.full, 1 << (self.rest - 1).bit_length()
+        return Tile(min(full.rows, full.rows * full.vectors // columns), columns)
 
     @property
     def dot_columns(self) -> int:
@@ -164,11 +188,19 @@ class Schedule:
         return collides * (1 - at_most(s.m, MANY - 1)) * (1 - at_most(s.n, MANY - 1))
 
     def packs_b(self, s: Shape[Q]) -> Q:
-        if self.indexes_b or self.in_pieces:
+        if self.in_pieces:
+            return self.shares_pieces(s)
+        if self.indexes_b:
             return 0 * s.m
         if self.reads_b_in_place:
             return 1 - self._at_most(s.m, s.n, SHORT_ROW, self.in_place_rows)
         return 1 - self.uses_dots(s)
+
+    def shares_pieces(self, s: Shape[Q]) -> Q:
+        """Whether panels of pieces are packed beforehand: several groups of tiles of rows would each pack them, and they are few."""
+        if not self.packs_pieces:
+            return 0 * s.m
+        return at_most(s.batch * self.panels(s), FEW_PANELS - 1) * (1 - at_most(self.groups(s), 1))
 
     def _at_most(self, x: Q, extent: Q, short: int, limits: tuple[int, int]) -> Q:
         """1 where x <= the first limit if `extent` <= `short`, where x <= the second otherwise."""
@@ -207,7 +239,7 @@ class Schedule:
 
     def panels(self, s: Shape[Q]) -> Q:
         columns = self.task_columns(s)
-        return (s.n + columns - 1) // columns
+        return (s.n - self.rest + columns - 1) // columns
 
     def groups(self, s: Shape[Q]) -> Q:
         group = self.group(s)
@@ -234,7 +266,7 @@ class Schedule:
     # -- packing ----------------------------------------------------------------------------------------------------
 
     def packed_panels(self, s: Shape[Q]) -> Q:
-        return (s.n + self.panel_columns - 1) // self.panel_columns
+        return (s.n - self.rest + self.panel_columns - 1) // self.panel_columns
 
     def leading_dimension(self, extent: Q) -> Q:
         """A row length of packed A: an odd number of cache lines, so that rows do not meet in the same cache sets."""
@@ -254,7 +286,9 @@ class Schedule:
         return self.pack_a_tasks(s) * self.leading_dimension(extent) * (self.scalar.bits // 8)
 
     def pack_b_tasks(self, s: Shape[Q]) -> Q:
-        return self.packs_b(s) * self.packed_panels(s) * (s.batch if self.b.batched else 1)
+        """One for every panel, and of pieces one for what is left to dot products."""
+        panels = self.packs_b(s) * self.packed_panels(s) * (s.batch if self.b.batched or self.in_pieces else 1)
+        return panels + s.batch if self.rest else panels
 
     def index_b_tasks(self, s: Shape[Q]) -> Q:
         """Blocks of the table of offsets."""
@@ -263,7 +297,7 @@ class Schedule:
     def packed_b_bytes(self, s: Shape[Q]) -> Q:
         if self.indexes_b:
             return self.index_b_tasks(s) * (TABLE_BLOCK * 8)
-        return self.pack_b_tasks(s) * s.k * (self.panel_columns * self.scalar.bits // 8)
+        return self.pack_b_tasks(s) * s.k * (self.panel_columns * self.scalar.bits // 8)  # what is left takes less than a panel
 
 
 @dataclass(frozen=True, slots=True)
