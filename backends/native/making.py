@@ -72,9 +72,10 @@ class Making:
         return found
 
     def _make(self, threads: int) -> Bundle:
+        from .turns import short_turns
         from .units import Units
 
-        with Units(self.target, default_cache(), threads) as units:
+        with short_turns(), Units(self.target, default_cache(), threads) as units:
             self._written = units.begin
             emitted = self.emitted
             objects = units.finish(emitted.module)
