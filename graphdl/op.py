@@ -82,7 +82,7 @@ class Op:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in attribute_names(type(self))}
+        return {name: getattr(self, name) for name in _attribute_names(type(self))}  # type: ignore[arg-type]
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> Op:
@@ -167,9 +167,9 @@ def widens(node: Node) -> bool:
 
 
 @functools.cache
-def attribute_names(kind: type[Op]) -> tuple[str, ...]:
+def _attribute_names(kind: Any) -> tuple[str, ...]:
     """The fields of an op that are attributes."""
-    return tuple(field.name for field in dataclasses.fields(kind) if field.repr)  # type: ignore[arg-type]
+    return tuple(field.name for field in dataclasses.fields(kind) if field.repr)
 
 
 def normalize_axis(axis: int, rank: int) -> int:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
+from typing import Self
 
 from .llvm import Module
 from .runtime.cache import ObjectCache, key_of
@@ -34,7 +35,7 @@ class Units:
         self._objects: dict[str, tuple[str, bytes | Future[bytes]]] = {}
         self._pool = ThreadPoolExecutor(threads, "graphdl-compile")
 
-    def __enter__(self) -> Units:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
