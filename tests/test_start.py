@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,10 +14,13 @@ import graphdl as gd
 from graphdl import Tensor, nn
 from graphdl.backends.native.codegen import written
 from graphdl.backends.native.codegen.entry import EntryWriter
+from graphdl.backends.native.codegen.function import KernelFunction
+from graphdl.backends.native.codegen.nest import emit_nest
+from graphdl.backends.native.codegen.product import ProductKernels, emit_product
 from graphdl.backends.native.llvm import F32, Module
 from graphdl.backends.native.runtime.cache import ObjectCache
 from graphdl.backends.native.runtime.jit import load_objects
-from graphdl.backends.native.target import host
+from graphdl.backends.native.target import Target, host
 from graphdl.backends.native.turns import INTERVAL, short_turns
 from graphdl.backends.native.units import Units
 from graphdl.errors import BackendError
@@ -30,15 +34,14 @@ from .tolerances import assert_close
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the functions that are written, nests and products."""
     found: list[str] = []
-    nest, product = written.emit_nest, written.emit_product
 
-    def counted_nest(kernel: written.KernelFunction, *rest: object, **options: object) -> None:
+    def counted_nest(kernel: KernelFunction, *rest: Any, **options: Any) -> None:
         found.append(kernel.f.name)
-        nest(kernel, *rest, **options)  # type: ignore[arg-type]
+        emit_nest(kernel, *rest, **options)
 
-    def counted_product(module: Module, target: object, name: str, *rest: object) -> object:
+    def counted_product(module: Module, target: Target, name: str, *rest: Any) -> ProductKernels:
         found.append(name)
-        return product(module, target, name, *rest)  # type: ignore[arg-type]
+        return emit_product(module, target, name, *rest)
 
     monkeypatch.setattr(written, "emit_nest", counted_nest)
     monkeypatch.setattr(written, "emit_product", counted_product)
