@@ -14,6 +14,7 @@ from .expression import Axis, Const, Expr, Guard, Index, IndexValue, Reduce, Sca
 from .functions import TABLE
 
 REMEMBERED = 4096  # readings of ops on operands of some types
+PLAIN = ("pointwise", "injective", "reduction", "contraction")  # patterns of ops that hold no graphs, and so no arrays: they may be kept
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,8 @@ def reading_of(node: Node) -> Reading:
 
 
 def _read(node: Node) -> Reading:
-    read = _read_op.__wrapped__ if node.op.regions or not node.operands else _read_op  # what holds arrays is not kept
+    is_plain = node.operands and node.op.has_text and node.op.pattern in PLAIN
+    read = _read_op if is_plain else _read_op.__wrapped__
     return read(node.op, node.output.type, tuple(operand.type for operand in node.operands))
 
 
