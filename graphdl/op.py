@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -81,7 +82,7 @@ class Op:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self) if field.repr}  # type: ignore[arg-type]
+        return {name: getattr(self, name) for name in _attribute_names(type(self))}  # type: ignore[arg-type]
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> Op:
@@ -163,6 +164,12 @@ def _bind(value: Any, sizes: Mapping[str, int]) -> Any:
 def widens(node: Node) -> bool:
     """Whether a node converts to a wider dtype: what it reads is smaller than what it makes, so that it is best done where it is read."""
     return node.op.converts and numpy_dtype(node.operands[0].dtype).itemsize < numpy_dtype(node.output.dtype).itemsize
+
+
+@functools.cache
+def _attribute_names(kind: Any) -> tuple[str, ...]:
+    """The fields of an op that are attributes."""
+    return tuple(field.name for field in dataclasses.fields(kind) if field.repr)
 
 
 def normalize_axis(axis: int, rank: int) -> int:

@@ -110,7 +110,7 @@ def promote_scalar(dtype: str, kind: type) -> str:
 
 def as_dim(size: Any) -> Dim:
     """A size from an int, a name, a `Size` or a sympy integer expression. Raises ShapeError for anything else."""
-    if isinstance(size, Size):
+    if isinstance(size, Size) or (type(size) is int and size >= 0):
         return size
     if isinstance(size, (int, np.integer)) and not isinstance(size, bool):
         if size < 0:
@@ -128,5 +128,5 @@ def as_dim(size: Any) -> Dim:
 def as_shape(shape: Any) -> Shape:
     """A shape from one size or a sequence of sizes."""
     if isinstance(shape, (list, tuple)):
-        return tuple(as_dim(size) for size in shape)
+        return tuple(map(as_dim, shape))
     return (as_dim(shape),)

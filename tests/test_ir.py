@@ -193,7 +193,7 @@ def _retype(graph: Graph) -> None:
 
 
 def _orphan(graph: Graph) -> None:
-    graph.outputs[0].node.provenance.sources.clear()
+    graph.outputs[0].node.provenance.sources = frozenset()
 
 
 def _computed_input(graph: Graph) -> None:

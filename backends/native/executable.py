@@ -52,7 +52,8 @@ class NativeProgram:
         facts = self._bundle.facts
         self.objects = self._bundle.objects
         self._loaded = jit.load_objects(self.objects)
-        held = [self._memory(entry) for entry in facts["static"]]
+        state = compilation.declared.state
+        held = [self._memory(entry, state) for entry in facts["static"]]
         address = self._loaded.address
         self.signature = Signature(
             entry=address("entry"),
@@ -126,10 +127,9 @@ class NativeProgram:
         lines = {kernel.function: min(found) for kernel in reversed(self.kernels) if (found := kernel.lines)}
         Path(path).write_bytes(jit.compile_object(with_lines(self.llvm_ir(), lines), self.target))
 
-    def _memory(self, entry: list[Any]) -> Array:
+    def _memory(self, entry: list[Any], state: Sequence[Array]) -> Array:
         group, position, *rest = entry
         if group == "parameter":
-            state = self.compilation.declared.state
             if position >= len(state):
                 raise FormatError("its code is that of another program: it has more parameters")
             array: Array = state[position]

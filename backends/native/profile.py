@@ -21,7 +21,7 @@ from .runtime.cache import cached_object, default_cache
 from .runtime.checked import allocate
 from .runtime.jit import load_objects
 from .runtime.peak import known_peaks
-from .units import compile_units, unit_texts
+from .units import compile_units, unit_text
 
 if TYPE_CHECKING:
     from .executable import NativeProgram
@@ -73,7 +73,7 @@ class TimedProgram:
         module = Module(target_triple=target.triple, functions=dict(emitted.module.functions), declarations=dict(emitted.module.declarations))
         writer = TimedEntry(module, program.program, emitted.static, emitted.items, emitted.plan, program.size_names)
         writer.write_entry()
-        (text,) = unit_texts(module, TimedEntry.name)
+        text = unit_text(module, TimedEntry.name)
         self.loaded = load_objects([*_objects_of(program), cached_object(text, target)])
         self.entry = ENTRY(self.loaded.address(TimedEntry.name))
         self.arena_bytes = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(self.loaded.address("arena_bytes"))

@@ -54,10 +54,14 @@ class Cursor:
         return found
 
     def text(self, what: str) -> str:
-        """A string: its length in bytes, then UTF-8."""
-        raw = bytes(self.take(self.count(f"bytes of {what}", 1), what))
+        """A string: its length in bytes, then UTF-8. A vocabulary has a hundred thousand of them, so it is read in few steps."""
+        begin = self.place + SHORTEST_STRING
+        end = begin + int.from_bytes(self.data[self.place : begin], "little")
+        if end > len(self.data):
+            self.take(self.count(f"bytes of {what}", 1), what)  # raises, and tells what does not fit
+        self.place = end
         try:
-            return raw.decode("utf-8")
+            return str(self.data[begin:end], "utf-8")
         except UnicodeDecodeError:
             raise self.error(f"{what} is no UTF-8") from None
 

@@ -59,10 +59,10 @@ def _place(tensor: Tensor | None, places: dict[Node, int]) -> list[int] | bool |
 def _tell(node: Node, row: Row, nodes: list[Node]) -> None:
     known = node.provenance
     for name in _TEXTS:
-        getattr(known, name).update(map(str, row.get(name, ())))
-    known.sources.update(Source(str(file), int(line)) for file, line in row.get("sources", ()))
-    known.origins.update(nodes[place] for place in row.get("origins", ()))
-    known.cotangents.update((int(index), _tensor(output, nodes), _wrt(wrt, nodes)) for index, output, wrt in row.get("cotangents", ()))
+        setattr(known, name, getattr(known, name).union(map(str, row.get(name, ()))))
+    known.sources |= {Source(str(file), int(line)) for file, line in row.get("sources", ())}
+    known.origins |= {nodes[place] for place in row.get("origins", ())}
+    known.cotangents |= {(int(index), _tensor(output, nodes), _wrt(wrt, nodes)) for index, output, wrt in row.get("cotangents", ())}
     known.is_derived = known.is_derived and row.get("derived", False) is True
 
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from .node import Node, Tensor
 
+T = TypeVar("T")
+
 _PACKAGE = str(Path(__file__).parents[1])
 _OWN = tuple(f"{folder}/" for folder in {_PACKAGE, *(str((Path(_PACKAGE) / link).resolve()) for link in ("passes", "backends"))})
+
+_own_files: set[str] = set()  # those that were seen on a stack: a node is made some twenty calls deep
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -31,7 +36,7 @@ class Source:
 
 @dataclass(slots=True)
 class Provenance:
-    """Sets that only grow: rewriting merges them, so nothing loses its origin.
+    """Sets that only grow: rewriting merges them, so nothing loses its origin. One set serves all nodes that know the same.
 
     `sources` are user lines, `modules` paths such as `0` or `encoder.layers.1`, `rules` the names of the derivative rules
     that made the node, `origins` the forward nodes it was derived from, `passes` the rewritings that made or moved it. `cotangents` tells, for each result
@@ -39,29 +44,45 @@ class Provenance:
     derivatives of several outputs were summed. `is_derived` holds while only derivations have made the node.
     """
 
-    sources: set[Source] = field(default_factory=set)
-    modules: set[str] = field(default_factory=set)
-    rules: set[str] = field(default_factory=set)
-    origins: set[Node] = field(default_factory=set)
-    passes: set[str] = field(default_factory=set)
-    cotangents: set[tuple[int, Tensor | None, Tensor]] = field(default_factory=set)
+    sources: frozenset[Source] = frozenset()
+    modules: frozenset[str] = frozenset()
+    rules: frozenset[str] = frozenset()
+    origins: frozenset[Node] = frozenset()
+    passes: frozenset[str] = frozenset()
+    cotangents: frozenset[tuple[int, Tensor | None, Tensor]] = frozenset()
     is_derived: bool = False
 
     def merge(self, other: Provenance) -> None:
         if other is self:
             return
-        self.sources |= other.sources
-        self.modules |= other.modules
-        self.rules |= other.rules
-        self.origins |= other.origins
-        self.passes |= other.passes
-        self.cotangents |= other.cotangents
+        self.inherit(other)
+        self.passes = joined(self.passes, other.passes)
+        self.cotangents = joined(self.cotangents, other.cotangents)
         self.is_derived = self.is_derived and other.is_derived
+
+    def inherit(self, other: Provenance) -> None:
+        """Know where the other comes from."""
+        self.sources = joined(self.sources, other.sources)
+        self.modules = joined(self.modules, other.modules)
+        self.rules = joined(self.rules, other.rules)
+        self.origins = joined(self.origins, other.origins)
 
     @property
     def source(self) -> Source | None:
         """The first of the user's lines, in order of file and line."""
         return min(self.sources) if self.sources else None
+
+
+def joined(left: frozenset[T], right: frozenset[T]) -> frozenset[T]:
+    """Both sets: one of them where it holds the other."""
+    if right <= left:
+        return left
+    return right if left <= right else left | right
+
+
+@functools.cache
+def _only(text: str) -> frozenset[str]:
+    return frozenset((text,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +147,10 @@ def user_source() -> Source | None:
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = frame.f_code.co_filename
-        if not file.startswith(_OWN):
-            return Source(file, frame.f_lineno)
+        if file not in _own_files:
+            if not file.startswith(_OWN):
+                return Source(file, frame.f_lineno)
+            _own_files.add(file)
         frame = frame.f_back
     return None
 
@@ -147,18 +170,19 @@ def current() -> Provenance:
     if derivation is None:
         source = user_source()
         if source:
-            made.sources.add(source)
+            made.sources = frozenset((source,))
         if _module.get():
-            made.modules.add(_module.get())
+            made.modules = _only(_module.get())
         return made
     made.is_derived = bool(derivation.origins) or all(node.provenance.is_derived for node in derivation.parents)
-    (made.rules if derivation.origins else made.passes).add(derivation.rule)
-    made.origins.update(derivation.origins)
-    for node in (*derivation.origins, *derivation.parents):
-        made.sources |= node.provenance.sources
-        made.modules |= node.provenance.modules
+    if derivation.origins:
+        made.rules, made.origins = _only(derivation.rule), frozenset(derivation.origins)
+    else:
+        made.passes = _only(derivation.rule)
+    for node in derivation.origins:
+        made.sources = joined(made.sources, node.provenance.sources)
+        made.modules = joined(made.modules, node.provenance.modules)
     for node in derivation.parents:
-        made.origins |= node.provenance.origins
-        made.rules |= node.provenance.rules
-        made.passes |= node.provenance.passes
+        made.inherit(node.provenance)
+        made.passes = joined(made.passes, node.provenance.passes)
     return made

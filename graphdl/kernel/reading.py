@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from dataclasses import dataclass
+from typing import Any
 
 from ..ir import Node
 from ..sizes import Atom, Dim, as_size, substitute
 from ..types import TensorType
 from .expression import Axis, Const, Expr, Guard, Index, IndexValue, Reduce, Scalar, Variable, fresh_axes, variable, walk
 from .functions import TABLE
+
+REMEMBERED = 4096  # readings of ops on operands of some types
+PLAIN = ("pointwise", "injective", "reduction", "contraction")  # patterns of ops that hold no graphs, and so no arrays: they may be kept
 
 
 @dataclass(frozen=True)
@@ -56,10 +61,18 @@ def reading_of(node: Node) -> Reading:
 
 
 def _read(node: Node) -> Reading:
+    is_plain = node.operands and node.op.has_text and node.op.pattern in PLAIN
+    read = _read_op if is_plain else _read_op.__wrapped__
+    return read(node.op, node.output.type, tuple(operand.type for operand in node.operands))
+
+
+@functools.lru_cache(REMEMBERED)
+def _read_op(op: Any, type: TensorType, operands: tuple[TensorType, ...]) -> Reading:
+    """The same for any node of an op on operands of these types: equal layers are read once."""
     reads: dict[tuple[int, Index], None] = {}
-    axes = fresh_axes(node.output.shape)
-    recorders = [_Recorder(k, operand.type, reads) for k, operand in enumerate(node.operands)]
-    result: Expr = node.op.lower(node.output.type, tuple(_sizes(axes)), *recorders)
+    axes = fresh_axes(type.shape)
+    recorders = [_Recorder(k, operand, reads) for k, operand in enumerate(operands)]
+    result: Expr = op.lower(type, tuple(_sizes(axes)), *recorders)
     inner = list(walk(result))
     flops = sum(TABLE[x.function].flops for x in inner if isinstance(x, Scalar)) + sum(isinstance(x, Guard) for x in inner)
     movement = isinstance(result, (Variable, Const, IndexValue)) or (isinstance(result, Scalar) and result.function == "cast" and not reads)

@@ -53,7 +53,7 @@ class Module:
         """Open the module's path, which its own parameters belong to as well."""
         path, outer = self.path, _open.get()
         for tensor in (*self.parameters(recurse=False), *self.buffers(recurse=False)):
-            tensor.node.provenance.modules.update([path] if path else [])
+            tensor.node.provenance.modules |= {path} if path else frozenset()
         token = _open.set(path)
         try:
             with module_scope(path.removeprefix(f"{outer}.") if outer else path):

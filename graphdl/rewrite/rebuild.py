@@ -102,11 +102,9 @@ def inherit(new: Tensor, old: Tensor) -> None:
     if new.node is old.node or not new.node.operands:
         return
     known, lost = new.node.provenance, old.node.provenance
-    known.sources |= lost.sources
-    known.modules |= lost.modules
-    known.rules |= lost.rules
-    known.origins |= lost.origins
-    known.cotangents |= {(new.index, end, by) for index, end, by in lost.cotangents if index == old.index}
+    known.inherit(lost)
+    if lost.cotangents:
+        known.cotangents |= {(new.index, end, by) for index, end, by in lost.cotangents if index == old.index}
     known.is_derived = known.is_derived and lost.is_derived
 
 

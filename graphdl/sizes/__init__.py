@@ -21,6 +21,7 @@ from .polynomial import (
     bind,
     content,
     evaluate,
+    linear_in,
     product,
     substitute,
     symbol,
@@ -30,6 +31,6 @@ from .polynomial import (
 
 __all__ = [
     "Atom", "Combined", "Dim", "Monomial", "Size", "Substitution", "SymbolAtom", "as_size", "atoms_of", "bind", "ceildiv", "content", "divide", "divides",
-    "evaluate", "floordiv", "from_sympy", "is_nonnegative", "maximum", "minimum", "mod", "product", "substitute", "symbol", "symbols_of", "terms_of",
-    "to_sympy", "upper_bound",
+    "evaluate", "floordiv", "from_sympy", "is_nonnegative", "linear_in", "maximum", "minimum", "mod", "product", "substitute", "symbol", "symbols_of",
+    "terms_of", "to_sympy", "upper_bound",
 ]  # fmt: skip

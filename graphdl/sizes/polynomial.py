@@ -70,7 +70,7 @@ class Size:
 
     def __init__(self, terms: tuple[tuple[Monomial, int], ...]) -> None:
         self.terms = terms
-        self._hash = hash(terms)
+        self._hash: int | None = None  # found when it is asked for: most sizes are steps on the way to others
         self._atoms: tuple[Atom, ...] | None = None
         self.nonnegative: bool | None = None  # what `is_nonnegative` found
 
@@ -82,17 +82,25 @@ class Size:
         return self._atoms
 
     def __hash__(self) -> int:
+        if self._hash is None:
+            self._hash = hash(self.terms)
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Size) and self._hash == other._hash and self.terms == other.terms)
+        return self is other or (isinstance(other, Size) and len(self.terms) == len(other.terms) and self.terms == other.terms)
 
     def __add__(self, other: Dim) -> Dim:
         if isinstance(other, int):
-            return self if other == 0 else _combine(self.terms, (((), other),))
+            return self if other == 0 else self._plus(other)
         return _combine(self.terms, other.terms)
 
     __radd__ = __add__
+
+    def _plus(self, number: int) -> Size:
+        """With a number added to the last term, which is the one without atoms if there is one."""
+        monomial, constant = self.terms[-1]
+        kept, total = (self.terms, number) if monomial else (self.terms[:-1], constant + number)
+        return Size((*kept, ((), total)) if total else kept)
 
     def __neg__(self) -> Size:
         return Size(tuple((monomial, -coefficient) for monomial, coefficient in self.terms))
@@ -188,6 +196,18 @@ def terms_of(size: Dim) -> tuple[tuple[Monomial, int], ...]:
 def content(size: Dim) -> int:
     """The largest number that divides every coefficient; 0 for 0."""
     return math.gcd(*(coefficient for _, coefficient in terms_of(size)))
+
+
+def linear_in(size: Dim, atom: Atom) -> tuple[Dim, Dim] | None:
+    """(coefficient, rest) with size == coefficient * atom + rest, in the terms of which it stands; None if it does so twice."""
+    coefficient: list[tuple[Monomial, int]] = []
+    rest: list[tuple[Monomial, int]] = []
+    for monomial, factor in terms_of(size):
+        others = tuple([one for one in monomial if one is not atom and one != atom])
+        if len(others) < len(monomial) - 1:
+            return None
+        (coefficient if len(others) < len(monomial) else rest).append((others, factor))
+    return collect(coefficient), size if not coefficient else collect(rest)
 
 
 def atoms_of(size: Dim) -> tuple[Atom, ...]:

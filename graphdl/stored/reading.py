@@ -118,7 +118,7 @@ def _signature(text: str, facts: Facts) -> Signature:
     except GraphdlError as error:
         raise FormatError(f"its inputs cannot be read: {error}") from None
     for tensor, line in zip(inputs, facts["lines"], strict=False):
-        tensor.node.provenance.sources.update([Source(*line)] if line else [])
+        tensor.node.provenance.sources |= {Source(*line)} if line else frozenset()
     return Signature(inputs, told)
 
 

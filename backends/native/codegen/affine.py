@@ -26,7 +26,7 @@ from graphdl.kernel.expression import (
     walk,
 )
 from graphdl.kernel.program import Kernel, Store
-from graphdl.sizes import Atom, Combined, Dim, Substitution, SymbolAtom, as_size, atoms_of, content, divides, product, substitute, terms_of
+from graphdl.sizes import Atom, Combined, Dim, Substitution, SymbolAtom, as_size, atoms_of, content, divides, linear_in, product, substitute, terms_of
 from graphdl.types import Shape
 
 from .recombination import recombined
@@ -48,25 +48,8 @@ def flat_offset(shape: Shape, index: tuple[Dim, ...]) -> Dim:
 
 def linear_part(index: Dim, axis: Axis) -> tuple[Dim, Dim] | None:
     """(coefficient, rest) with index == coefficient * axis + rest, neither containing `axis`; None if it is not so."""
-    coefficient: Dim = 0
-    rest: Dim = 0
-    for monomial, factor in terms_of(index):
-        term: Dim = factor
-        degree = 0
-        for atom in monomial:
-            if atom == axis:
-                degree += 1
-            elif isinstance(atom, (Combined, Loaded)) and axis in axes_of(as_size(atom)):
-                return None
-            else:
-                term = term * as_size(atom)
-        if degree > 1:
-            return None
-        if degree:
-            coefficient = coefficient + term
-        else:
-            rest = rest + term
-    return coefficient, rest
+    inner = (atom for monomial, _ in terms_of(index) for atom in monomial if isinstance(atom, (Combined, Loaded)))
+    return None if any(axis in axes_of(as_size(atom)) for atom in inner) else linear_in(index, axis)
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,7 @@ class EntryWriter:
         f.store(I64.const(0), self.status)
         most = max((len(launch.arguments) for launch in self.launches), default=1)
         self.args = f.alloca(I64, most, 64)
+        self._held: dict[int, str] = {}  # what the slots of the arguments hold here, which kernels only read
         was_state = False
         for item in self.items:
             is_state = writes(item, self.state)
@@ -131,8 +132,11 @@ class EntryWriter:
         self.f.label(following)
 
     def _all(self, items: Sequence[Item]) -> None:
+        """The items of a loop or a branch: before and after them it is not known how one came there."""
+        self._held.clear()
         for item in items:
             self._item(item)
+        self._held.clear()
 
     def _repetition(self, item: Repetition) -> None:
         with self.f.loop(I64.const(0), self.index(item.step.length)) as loop:
@@ -181,20 +185,28 @@ class EntryWriter:
 
     def write_launch(self, launch: Launch) -> None:
         f = self.f
-        f.store(self.status, self.args)
+        self._hold(0, self.status)
         for buffer, slot in launch.arguments.buffers.items():
-            f.store(self._address(buffer), f.offset(self.args, I64.const(slot), "i64"))
+            self._hold(slot, self._address(buffer))
         for name, slot in launch.arguments.symbols.items():
-            f.store(self.index(launch.values.get(SymbolAtom(name), as_size(SymbolAtom(name)))), f.offset(self.args, I64.const(slot), "i64"))
+            self._hold(slot, self.index(launch.values.get(SymbolAtom(name), as_size(SymbolAtom(name)))))
         tasks = self.index(launch.tasks)
         small = isinstance(launch.work, int) and launch.work < PARALLEL_WORK
         if small or launch.tasks == 1:
             f.call(launch.function, None, self.args, I64.const(0), tasks)
             return
-        large = I1.const(True) if isinstance(launch.work, int) else f.compare("sge", self.index(launch.work), I64.const(PARALLEL_WORK))
-        threads = f.select(large, self.threads, I64.const(1))
+        threads = self.threads
+        if not isinstance(launch.work, int):
+            large = f.compare("sge", self.index(launch.work), I64.const(PARALLEL_WORK))
+            threads = f.select(large, threads, I64.const(1))
         pool = self._pointer(self.pool_slot)
         f.void(f"call void {pool.text}(ptr @{launch.function}, {self.args.typed}, {tasks.typed}, {threads.typed})")
+
+    def _hold(self, slot: int, value: Value) -> None:
+        """Write an argument, unless its slot holds it from a launch before: those of one product take the same."""
+        if self._held.get(slot) != value.text:
+            self.f.store(value, self.f.offset(self.args, I64.const(slot), "i64"))
+            self._held[slot] = value.text
 
     def _address(self, buffer: Buffer) -> Value:
         if buffer in self.slots:

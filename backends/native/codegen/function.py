@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from graphdl.kernel.expression import Buffer
@@ -26,9 +27,10 @@ class Arguments:
     def of_symbol(self, name: str) -> int:
         return self.symbols.setdefault(name, len(self))
 
-    def renamed(self, buffers: dict[Buffer, Buffer]) -> Arguments:
-        """The same slots for other buffers."""
-        return Arguments({buffers[buffer]: slot for buffer, slot in self.buffers.items()}, self.symbols)
+    def renamed(self, buffers: Mapping[Buffer, Buffer], symbols: Mapping[str, str]) -> Arguments:
+        """The same slots for other buffers and symbols; what is not named stays."""
+        held = {buffers.get(buffer, buffer): slot for buffer, slot in self.buffers.items()}
+        return Arguments(held, {symbols.get(name, name): slot for name, slot in self.symbols.items()})
 
     def __len__(self) -> int:
         return len(self.buffers) + len(self.symbols) + 1  # slot 0 is the program's status word

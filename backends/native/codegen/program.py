@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from graphdl.kernel.counting import bytes_of_type
@@ -20,14 +20,15 @@ from .affine import Flat, flatten, share
 from .depthwise import emit_planes
 from .entry import EntryWriter
 from .extent import name_extents
-from .form import Key, form_of
+from .form import Form, Key, form_of
 from .function import Arguments, KernelFunction
 from .launch import Choice, Item, Launch, Repetition, Values, Waiting, launches_of, parts_of
-from .nest import emit_nest, has_short_rows, schedule_nest, work_of
+from .nest import has_short_rows, schedule_nest, work_of
 from .planes import Cut, Plane, cut_of, plane_of, tasks_of
-from .product import Product, emit_product, match_product
+from .product import Product, match_product
 from .steps import emit_cumulative, emit_scatter
 from .stream import STREAMS, streaming
+from .written import WrittenFunctions, replace_buffer
 
 SMALL_PRODUCT = 512  # scalar operations below which a plain nest is as good as the packed engine
 
@@ -65,9 +66,9 @@ class _Frame:
 
 @dataclass(frozen=True)
 class _Emission:
-    """What emitting a step over these storages has added to the program."""
+    """What emitting a step of this form has added to the program."""
 
-    storages: tuple[Buffer, ...]
+    form: Form
     items: list[Item]
     scratch: list[Interval]
 
@@ -75,8 +76,9 @@ class _Emission:
 class ProgramEmitter:
     """Emits every step of a program; equal kernels are written once."""
 
-    def __init__(self, program: Program, target: Target) -> None:
+    def __init__(self, program: Program, target: Target, written: Callable[[Module], None]) -> None:
         self.program = program
+        self._hear = written
         self.target = target
         self.module = Module(target_triple=target.triple, has_fma=target.has_fma, has_scale=target.has_scale)
         self.timeline = Timeline(program)
@@ -84,7 +86,7 @@ class ProgramEmitter:
         self.frames: list[_Frame] = []
         self.count = 0
         self.scratch: list[Interval] = []
-        self._known: dict[str, str] = {}
+        self.written = WrittenFunctions(self.module, target)
         self._twins: dict[Key, _Emission] = {}
 
     def emit(self, symbols: Sequence[str], writer: type[EntryWriter]) -> Emitted:
@@ -120,28 +122,26 @@ class ProgramEmitter:
         outer.append(item)
 
     def _step(self, step: Kernel | Scatter | Cumulative) -> None:
-        if self.frames:  # in a loop, launches may move before it: each step for itself
-            self._emit(step)
-            return
         form = form_of(step)
         twin = self._twins.get(form.key)
-        if twin is not None:
-            self._repeat(twin, form.storages, step)
+        if twin is not None and not (self.frames and twin.scratch):  # in a loop packing may move before it: each product for itself
+            self._repeat(twin, form, step)
             return
         launches, scratch = len(self.items), len(self.scratch)
         self._emit(step)
-        self._twins[form.key] = _Emission(form.storages, self.items[launches:], self.scratch[scratch:])
+        self._hear(self.module)
+        if not self.frames or len(self.scratch) == scratch:
+            self._twins[form.key] = _Emission(form, self.items[launches:], self.scratch[scratch:])
 
-    def _repeat(self, twin: _Emission, storages: tuple[Buffer, ...], step: Step) -> None:
+    def _repeat(self, twin: _Emission, form: Form, step: Step) -> None:
         """Launch again what an equal step has launched, with other buffers."""
-        renamed = dict(zip(twin.storages, storages, strict=True))
-        for interval in twin.scratch:
-            renamed[interval.buffer] = Buffer(interval.buffer.name, interval.buffer.type, interval.buffer.kind)
-            begin, end = self.timeline.span(step)
-            self.scratch.append(Interval(renamed[interval.buffer], begin, end, interval.size))
+        packed = {interval.buffer: replace_buffer(interval.buffer) for interval in twin.scratch}
+        begin, end = self.timeline.span(step)
+        self.scratch.extend(Interval(packed[interval.buffer], begin, end, interval.size) for interval in twin.scratch)
         for launch in twin.items:
             assert isinstance(launch, Launch)
-            self.items.append(replace(launch, arguments=launch.arguments.renamed(renamed), step=step))
+            arguments = form.arguments_of(twin.form, launch.arguments).renamed(packed, {})
+            self.items.append(replace(launch, arguments=arguments, step=step, times=_times(self.frames)))
         self.count += len(twin.items)
 
     def _emit(self, step: Kernel | Scatter | Cumulative) -> None:
@@ -162,7 +162,7 @@ class ProgramEmitter:
         values: Values = {**extents, **numbers}
         product = match_product(shared, flat)
         if product is not None and work_of(flat) not in range(SMALL_PRODUCT):
-            self._product(name, step, product, values)
+            self._product(name, step, shared, product, values)
             return
         plane = plane_of(named)
         cut = cut_of(plane, named, self.target) if plane is not None else None
@@ -177,19 +177,18 @@ class ProgramEmitter:
                 shared, numbers = share(named, named.axes[-1])
                 values = {**extents, **numbers, STREAMS: streams}
             named, schedule = shared, schedule_nest(shared, self.target, len(schedule.inner))
-        kernel = KernelFunction(self.module, self.target, name)
-        emit_nest(kernel, named, schedule, may_stream=streams != 0)
-        self._launch(name, kernel.arguments, substitute(schedule.tasks, values), work, step, values)
+        function, arguments = self.written.nest(name, named, schedule, may_stream=streams != 0)
+        self._launch(function, arguments, substitute(schedule.tasks, values), work, step, values)
 
     def _planes(self, name: str, step: Kernel, flat: Flat, plane: Plane, cut: Cut, values: Values) -> None:
         kernel = KernelFunction(self.module, self.target, name)
         emit_planes(kernel, flat, plane, cut)
         self._launch(name, kernel.arguments, substitute(tasks_of(plane, cut), values), work_of(flat), step, values)
 
-    def _product(self, name: str, step: Kernel, product: Product, values: Values) -> None:
+    def _product(self, name: str, step: Kernel, shared: Flat, product: Product, values: Values) -> None:
         """The packs and the compute kernel, with scratch memory for what is packed. What does not change in a loop is packed before it."""
         shape = Shape(*(substitute(size, values) for size in product.shape))  # type: ignore[type-var]
-        made = emit_product(self.module, self.target, name, product, shape)
+        made = self.written.product(name, shared, product, shape)
         needs = plan_contraction(made.schedule, shape)  # type: ignore[type-var]
         sides = (product.b, product.a) if made.schedule.transposed else (product.a, product.b)
         packs = (
@@ -215,19 +214,30 @@ class ProgramEmitter:
 
     def _launch(self, name: str, arguments: Arguments, tasks: Dim, work: Dim, step: Step, values: Values | None = None, before: _Frame | None = None) -> None:
         """Note a launch, here or before an open loop; a function whose text is known already is dropped for the one before."""
-        text = str(self.module.functions[name]).replace(f"@{name}(", "@(")
-        known = self._known.setdefault(text, name)
-        if known != name:
-            del self.module.functions[name]
+        known = self.written.first(name)
         open_frames = self.frames if before is None else self.frames[: self.frames.index(before)]
         closed = [frame.step.counter for frame in self.frames[len(open_frames) :] if isinstance(frame.step, Loop)]
         given: Values = dict(values or {})
         given.update((counter, 0) for counter in closed)
         self.count += 1
         items = self.items if before is None else before.before
-        items.append(Launch(known, arguments, tasks, work, step, given, whole(frame.times for frame in open_frames)))
+        items.append(Launch(known, arguments, tasks, work, step, given, _times(open_frames)))
 
 
-def emit_program(program: Program, target: Target, symbols: Sequence[str], writer: type[EntryWriter] = EntryWriter) -> Emitted:
-    """Emit `program` for `target`; `symbols` are the sizes given at a call, in the order of the table of sizes."""
-    return ProgramEmitter(program, target).emit(symbols, writer)
+def _times(frames: Sequence[_Frame]) -> Dim:
+    """How often a step in these loops runs."""
+    return whole(frame.times for frame in frames)
+
+
+def emit_program(
+    program: Program,
+    target: Target,
+    symbols: Sequence[str],
+    writer: type[EntryWriter] = EntryWriter,
+    written: Callable[[Module], None] = lambda module: None,
+) -> Emitted:
+    """Emit `program` for `target`; `symbols` are the sizes given at a call, in the order of the table of sizes.
+
+    `written` is called with the module whenever functions were added to it that will stay as they are.
+    """
+    return ProgramEmitter(program, target, written).emit(symbols, writer)
