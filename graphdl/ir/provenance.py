@@ -50,7 +50,10 @@ class Provenance:
     def merge(self, other: Provenance) -> None:
         if other is self:
             return
-        self.sources |= other.sources
+        if self.is_derived and not other.is_derived:
+            self.sources = set(other.sources)
+        elif self.is_derived == other.is_derived or not self.sources:  # who declared a node has its line, not who derives the same again
+            self.sources |= other.sources
         self.modules |= other.modules
         self.rules |= other.rules
         self.origins |= other.origins
