@@ -62,6 +62,7 @@ def is_unseen(node: Node) -> bool:
 
 
 def line_of(node: Node) -> Source | None:
+    """The user's line that declared the node."""
     return node.provenance.source
 
 
