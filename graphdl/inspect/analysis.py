@@ -113,7 +113,8 @@ class Analysis:
     def _stored(self, tensor: Tensor) -> Range:
         value = np.asarray(tensor.value)
         if tensor in self.learned or not value.size or value.dtype.kind not in "fiub":
-            return of_dtype(tensor.dtype)
+            # A single number, such as a temperature, is taken not to become 0.
+            return replace(of_dtype(tensor.dtype), zero=value.size != 1 or not value.item())
         low, high = float(np.min(value)), float(np.max(value))
         if tensor.node.op.is_parameter:
             return made(0.0, INF) if low >= 0 else ANY

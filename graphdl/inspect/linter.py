@@ -41,7 +41,10 @@ def lint(of: Tensor | Iterable[Tensor] | Graph | Executable, *, parameters: Iter
         candidates = []
     else:
         candidates = learned or [x for x in given.inputs if is_floating(x.dtype)]
-        graph = Graph([*outputs, *_gradients(outputs, candidates)])
+        gradients = list(_gradients(outputs, candidates))
+        moved = {by for by, gradient in gradients if gradient.node.operands}
+        learned = [tensor for tensor in learned if tensor in moved or not gradients]
+        graph = Graph([*outputs, *(gradient for _, gradient in gradients)])
     analysis = Analysis(graph, learned)
     found = [*_hazards(analysis), *_cuts(given), *_broadcasts(given, analysis), *_unused(given, parameters), *_zeros(outputs, analysis)]
     found += [*saturations(given, analysis, learned), *dead_paths(given, analysis, candidates, {one.node for one in found})]
@@ -56,14 +59,15 @@ def _outputs(of: Tensor | Iterable[Tensor] | Graph | Executable) -> tuple[Tensor
     return (of,) if isinstance(of, Tensor) else tuple(of)
 
 
-def _gradients(outputs: Iterable[Tensor], wrt: list[Tensor]) -> Iterator[Tensor]:
+def _gradients(outputs: Iterable[Tensor], wrt: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """What each output is differentiated by, and the gradient."""
     for tensor in outputs:
         reached = {node.output for node in Graph(tensor).nodes}
         connected = [x for x in wrt if x in reached]
         if not is_floating(tensor.dtype) or not connected:
             continue
         try:
-            yield from grad(tensor if tensor.ndim == 0 else FUNCTIONS["sum"](tensor), connected)
+            yield from zip(connected, grad(tensor if tensor.ndim == 0 else FUNCTIONS["sum"](tensor), connected), strict=True)
         except GradientError:  # some ops have no derivative
             continue
 
