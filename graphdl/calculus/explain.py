@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from ..collection import paused_collection
 from ..errors import GraphdlError
 from ..formula import ZERO, Formula, Listed, Name
 from ..ir import Node, Tensor
@@ -33,6 +34,7 @@ class Called(Protocol):
     def _outputs(self) -> Sequence[Tensor]: ...
 
 
+@paused_collection()
 def explain(of: Tensor | Iterable[Tensor] | Model | Called) -> Derivation:
     """The derivation of a derivative from the output back, step by step; for other tensors and models, their forward formulas.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..calculus import grad
+from ..collection import paused_collection
 from ..compiler import Executable
 from ..errors import GradientError
 from ..ir import Graph, Node, Tensor
@@ -25,6 +26,7 @@ WHERE = "gd.where passes the value but not the gradient on: give the inner funct
 _NO_PATH = "no path leads from it to the loss: use it, or take no gradient by it"
 
 
+@paused_collection()
 def lint(of: Tensor | Iterable[Tensor] | Graph | Executable, *, parameters: Iterable[Tensor] = ()) -> list[Finding]:
     """Every mistake found in the graph of `of`, in the order of the user's lines; an empty list is good.
 
