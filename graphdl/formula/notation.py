@@ -158,7 +158,7 @@ class MathmlPen(Pen):
         return f"<mn>{escape(text)}</mn>"
 
     def operator(self, sign: str, prefix: bool = False) -> str:
-        return f'<mo form="prefix">{escape(sign)}</mo>' if prefix else f"<mo>{escape(sign)}</mo>"
+        return f'<mo form="prefix" lspace="0" rspace="0">{escape(sign)}</mo>' if prefix else f"<mo>{escape(sign)}</mo>"
 
     def function(self, name: str, subscript: str, primes: int) -> str:
         base, above = f"<mi>{escape(name)}</mi>", f"<mo>{'′' * primes}</mo>"
@@ -195,8 +195,8 @@ def latex(formula: Formula) -> str:
 
 
 def mathml(formula: Formula) -> str:
-    """A whole `<math>` element, for any browser."""
-    return f'<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">{formula.draw(MathmlPen())}</math>'
+    """A whole `<math>` element, for any browser: large, and in line with what stands beside it."""
+    return f'<math xmlns="http://www.w3.org/1998/Math/MathML" displaystyle="true">{formula.draw(MathmlPen())}</math>'
 
 
 __all__ = ["LatexPen", "MathmlPen", "Pen", "UnicodePen", "latex", "lowered", "mathml"]
