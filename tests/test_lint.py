@@ -70,6 +70,7 @@ GOOD: dict[str, Build] = {
     "square": lambda z: z**2,
     "standardised": lambda z: (z - gd.mean(z)) * gd.rsqrt(gd.var(z) + 1e-5),
     "exp": gd.exp,
+    "a learned temperature": lambda z: gd.softmax(z / gd.parameter(np.full(1, 2.0, "f"), "temperature"), axis=1),
     "gauss": lambda z: gd.exp(-0.5 * z * z),
     "gauss of distances": lambda z: gd.exp(-(z * z) / 3.0),
     "hypot": lambda z: gd.hypot(z, z + 1),

@@ -148,7 +148,8 @@ def _html_loop(loop: Loop) -> str:
 
 def _html_step(step: Step) -> str:
     indent = "" if step.loop is None else ";padding-left:2em"
-    return f'<tr><td style="text-align:left{indent}">{mathml(step.formula)}</td><td style="text-align:left;padding-left:2em"><code>{escape(step.note)}</code></td></tr>'
+    note = f'<td style="text-align:left;padding-left:2em"><code>{escape(step.note)}</code></td>'
+    return f'<tr><td style="text-align:left{indent}">{mathml(step.formula)}</td>{note}</tr>'
 
 
 def _lines(formula: str, note: str, indent: str, width: int) -> Iterator[str]:
