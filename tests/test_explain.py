@@ -379,3 +379,13 @@ def test_the_gradients_of_layers_are_told_once_too() -> None:
     assert "dL/dW_ℓ.0 = " in text
     assert "dL/dW_0.0 = " not in text
     assert all(len(set(found)) == 2 for found in re.findall(r"(\S+) = (\S+?)[,:]\n", text))
+
+
+def test_products_with_zero_vanish() -> None:
+    x, w = gd.placeholder("x", (6, 2, 3)), gd.parameter(np.eye(3, dtype="f"), "W")
+    h = gd.zeros((2, 3))
+    for t in range(2):
+        h = gd.tanh(x[t] + h @ w)
+    lines = lines_of(gd.grad((h * h).sum(), w))
+    assert lines[0] == "h₁ = tanh(x[0])"
+    assert not any(" 0 " in f"{line} " for line in lines)

@@ -82,6 +82,8 @@ def _join(factors: Factors) -> Formula:
 
 def matmul(x: Formula, y: Formula) -> Formula:
     """Matrices side by side; the product is associative, so it is flat. Over the rows of stacks it is a sum over steps."""
+    if ZERO in (x, y):
+        return ZERO
     (left, a), (right, b) = _unsigned(x), _unsigned(y)
     rows = a.base if isinstance(a, Superscript) and a.above == TRANSPOSE else None
     if rows is not None and (isinstance(rows, Stack) or isinstance(b, Stack)):
