@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from .errors import IndexOutOfRangeError
-from .ir import Node, Tensor
+from .ir import Graph, Node, Tensor
 
 Array = np.ndarray[Any, Any]
+Watch = Callable[[Graph, Mapping[Tensor, Array]], None]
+_watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
+
+
+@contextmanager
+def watching(watch: Watch) -> Iterator[None]:
+    """Call `watch` with every body of a branch or loop that is evaluated, and with all its values."""
+    token = _watch.set(watch)
+    try:
+        yield
+    finally:
+        _watch.reset(token)
+
+
+def tell(body: Graph, values: Mapping[Tensor, Array]) -> None:
+    """Tell who watches of one evaluation of a body."""
+    watch = _watch.get()
+    if watch is not None:
+        watch(body, values)
 
 
 def evaluate_nodes(nodes: Sequence[Node], values: dict[Tensor, Array], sizes: Mapping[str, int]) -> None:

@@ -60,6 +60,7 @@ class Op:
     pattern: ClassVar[str] = "opaque"
     is_input: ClassVar[bool] = False
     is_parameter: ClassVar[bool] = False
+    is_random: ClassVar[bool] = False
     regions: ClassVar[tuple[str, ...]] = ()  # the fields that are graphs of their own, which passes rewrite like any other
     is_view: ClassVar[bool] = False  # the result is the operand's memory, row by row, under another shape
     has_text: ClassVar[bool] = True  # the printed attributes say all of it; if not, programs are stored with its canonical form

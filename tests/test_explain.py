@@ -244,3 +244,148 @@ def test_several_gradients_share_their_steps() -> None:
     assert len(formulas) == len(set(formulas)) == 6
     unused = gd.parameter(np.ones(2, "f"), "unused")
     assert "no path" in gd.explain(gd.grad(network.loss, [*network.parameters, unused])).remark
+
+
+def lines_of(tensor: Tensor) -> list[str]:
+    derivation = gd.explain(tensor)
+    return [str(step.formula) for step in (*derivation.forward, *derivation.steps)]
+
+
+def test_numbers_and_sizes_are_worked_out() -> None:
+    x, w = gd.placeholder("x", ("N", 6)), gd.parameter(np.ones((6, 4), "f"), "W")
+    error = x @ w
+    loss = 0.5 * nn.functional.mse_loss(error, gd.zeros(error.shape))
+    assert lines_of(gd.grad(loss, w)) == ["error = x W", "L = (Σ error²)/(8 N)", "δ₁ = dL/derror = error/(4 N)", "dL/dW = xᵀ δ₁"]
+
+
+def test_small_and_large_numbers_are_powers_of_ten() -> None:
+    x = gd.placeholder("x", (3,))
+    assert str(gd.explain((x + 1e-5).sum()).steps[-1].formula) == "L = Σ (x + 10⁻⁵)"
+    assert str(gd.explain((x * 2.5e-7).sum()).steps[-1].formula) == "L = (2.5 · 10⁻⁷) (Σ x)"
+    assert r"10^{-5}" in gd.explain((x + 1e-5).sum()).latex
+
+
+def test_what_follows_a_sum_is_no_part_of_it() -> None:
+    x = gd.placeholder("x", (3,))
+    assert str(gd.explain(x.sum() - 1).steps[-1].formula) == "L = (Σ x) − 1"
+
+
+def test_what_is_put_in_is_simplified() -> None:
+    x, y = gd.placeholder("x", ("N", 3), "float64"), gd.placeholder("y", ("N",), "float64")
+    w = gd.parameter(np.ones(3), "w")
+    p = gd.sigmoid(x @ w)
+    loss = -(y * gd.log(p) + (1 - y) * gd.log(1 - p)).mean()
+    assert str(gd.explain(gd.grad(loss, w)).whole) == "dL/dw = xᵀ ((h₁/(N h₂) − y/(N p)) ⊙ p ⊙ h₂)"
+
+
+def test_the_line_in_one_has_the_names_of_the_others() -> None:
+    net = nn.Sequential(nn.Linear(4, 4), *[nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 4), nn.GELU()) for _ in range(4)], nn.Linear(4, 1))
+    x, t = gd.placeholder("x", ("N", 4)), gd.placeholder("t", ("N", 1))
+    loss = nn.functional.mse_loss(net(x), t)
+    derivation = gd.explain(gd.grad(loss, net.parameters()[-1]))
+    names = {str(step.formula.parts[0]) for step in derivation.forward}
+    assert derivation.whole is not None
+    assert str(derivation.whole).rsplit(" ", 1)[1].split("/")[0].strip("()") in names
+
+
+def test_values_inside_of_a_call_do_not_take_the_name_of_the_line() -> None:
+    net = nn.Sequential(nn.Linear(4, 3), *[nn.ReLU() for _ in range(1)], nn.Linear(3, 1))
+    x = gd.placeholder("x", ("N", 4))
+    loss = (net(x) ** 2).mean()
+    assert not any(line.startswith("loss") for line in lines_of(gd.grad(loss, net.parameters()[0])))
+
+
+def test_inputs_and_parameters_keep_their_names() -> None:
+    x, first, second = gd.placeholder("x", ("N", 4)), nn.Linear(4, 4), nn.Linear(4, 2)
+    b = gd.tanh(first(x))
+    x = gd.tanh(second(b))
+    lines = lines_of(gd.grad((x * x).sum(), first.parameters()[0]))
+    assert lines[0] == "b = tanh(x W₁ᵀ + b₁)"
+    assert lines[1] == "x₁ = tanh(b W₂ᵀ + b₂)"
+
+
+def test_a_forward_node_keeps_its_line() -> None:
+    x = gd.placeholder("x", (3,))
+    p = gd.sigmoid(x)
+    q = 1 - p
+    line = q.node.provenance.source
+    gd.grad((q * q).sum(), x)
+    assert q.node.provenance.source == line
+
+
+def test_the_derivative_by_a_transpose_is_told_as_that_by_the_matrix() -> None:
+    x, w = gd.placeholder("x", ("N", 4)), gd.parameter(np.ones((3, 4), "f"), "W")
+    (gradient,) = gd.grad(gd.tanh(x @ w.T).sum() + (w * w).sum(), [w])
+    assert not any("dL/dWᵀ" in line for line in lines_of(gradient))
+
+
+def test_part_of_a_stack_is_no_whole_of_it() -> None:
+    layers = nn.RNN(4, 3, num_layers=2, bidirectional=True)
+    x = gd.placeholder("x", ("T", "N", 4))
+    text = str(gd.explain(gd.grad((layers(x)[0] ** 2).sum(), layers.parameters()[0])))
+    assert re.search(r"δ[₀-₉]+\[…, :3\]\[t\]", text)
+
+
+def test_an_element_along_another_axis_than_the_first() -> None:
+    w = gd.parameter(np.ones((4, 5, 3), "f"), "W")
+    last, _ = gd.scan(lambda held, u: (gd.tanh(held + u), held), gd.zeros((3,)), w.sum(axis=0))
+    assert "hₜ = tanh(hₜ₋₁ + Σᵢ W[:, t])" in str(gd.explain(gd.grad((last * last).sum(), w)))
+
+
+def test_values_beside_a_loop_are_no_steps_of_it() -> None:
+    layer = nn.RNN(4, 3)
+    x = gd.placeholder("x", ("T", "N", 4))
+    text = str(gd.explain((layer(x)[0] ** 2).sum()))
+    assert "hₜ = tanh(" in text
+    assert "  h₁ =" not in text
+    both = nn.RNN(4, 3, bidirectional=True)
+    text = str(gd.explain((both(x)[0] ** 2).sum()))
+    assert all(line in text for line in ("h_{1,t} = ", "h_{2,t} = "))
+    assert "hₜ = " not in text
+
+
+def test_branches_are_told() -> None:
+    x, flag = gd.placeholder("x", (3,)), gd.placeholder("flag", (), "bool")
+    r = gd.cond(flag, lambda u: (u * u).sum(), lambda u: gd.abs(u).sum(), x)
+    assert lines_of(gd.grad(r, x)) == ["L = cond(flag, Σ x², Σ |x|)", "dL/dx = cond(flag, 2 x, sign(x))"]
+
+
+def test_random_numbers_have_a_name() -> None:
+    m, s = gd.placeholder("m", (4,)), gd.placeholder("s", (4,))
+    z = m + gd.exp(s) * gd.random.normal((4,))
+    lines = lines_of(gd.grad((z * z).sum(), s))
+    assert any(line.startswith("ε = ") for line in lines)
+    assert "z = m + exp(s) ⊙ ε" in lines
+
+
+def test_convolutions_tell_strides_and_turned_kernels() -> None:
+    x, conv = gd.placeholder("x", ("N", 3, 8, 8)), nn.Conv2d(3, 4, 3, stride=2, padding=1, bias=False)
+    text = "\n".join(lines_of(gd.grad((conv(x) ** 2).sum(), x)))
+    assert "conv(x, W, stride = 2)" in text
+    assert "transpose₁₀₂₃(W)[…, ::-1, ::-1], spread = 2)" in text
+
+
+def test_slices_and_what_they_are_placed_in() -> None:
+    x = gd.placeholder("x", (8, 6))
+    text = "\n".join(lines_of(gd.grad((x[1::2, 2:4] ** 3).sum(), x)))
+    assert all(part in text for part in ("x[1::2, 2:4]", "[1::2, 2:4])"))
+
+
+def test_the_gradients_of_layers_are_told_once_too() -> None:
+    net = nn.Sequential(*[nn.Sequential(nn.LayerNorm(4), nn.Linear(4, 4), nn.GELU()) for _ in range(5)], nn.Linear(4, 1))
+    x, t = gd.placeholder("x", ("N", 4)), gd.placeholder("t", ("N", 1))
+    loss = nn.functional.mse_loss(net(x), t)
+    text = str(gd.explain(gd.grad(loss, net.parameters())))
+    assert "dL/dW_ℓ.0 = " in text
+    assert "dL/dW_0.0 = " not in text
+    assert all(len(set(found)) == 2 for found in re.findall(r"(\S+) = (\S+?)[,:]\n", text))
+
+
+def test_products_with_zero_vanish() -> None:
+    x, w = gd.placeholder("x", (6, 2, 3)), gd.parameter(np.eye(3, dtype="f"), "W")
+    h = gd.zeros((2, 3))
+    for t in range(2):
+        h = gd.tanh(x[t] + h @ w)
+    lines = lines_of(gd.grad((h * h).sum(), w))
+    assert lines[0] == "h₁ = tanh(x[0])"
+    assert not any(" 0 " in f"{line} " for line in lines)

@@ -319,3 +319,13 @@ def test_dropout() -> None:
     assert not value(gd.dropout(x, 1)).any()
     with pytest.raises(TypeRuleError, match="between 0 and 1"):
         gd.dropout(x, 1.5)
+
+
+def test_symbolic_sizes_are_numbers_beside_tensors() -> None:
+    x = gd.placeholder("x", ("N", 3))
+    n = x.shape[0]
+    results = [x.sum() / n, n * x.sum(), x.sum() / (2 * n), n - x.sum(), n + x, gd.maximum(x, n)]
+    found = gd.compile(results, inputs=[x])(np.ones((4, 3), "f"))
+    expected: list[Any] = [3, 48, 1.5, -8, np.full((4, 3), 5), np.full((4, 3), 4)]
+    assert all(result.dtype == "float32" and np.array_equal(result, value) for result, value in zip(found, expected, strict=True))
+    assert (x.astype("int32") * n).dtype == "int32"

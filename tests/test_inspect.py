@@ -157,6 +157,25 @@ def test_profile_command(model: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert "--size N=64" in capsys.readouterr().err
 
 
+def test_lint_command_tells_errors_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for text, told in (("x = 1 / 0\n", "ZeroDivisionError"), ("raise SystemExit(3)\n", "SystemExit: 3")):
+        path = tmp_path / "broken.py"
+        path.write_text(text, encoding="utf-8")
+        assert main(["lint", f"{path}:x"]) == 2
+        error = capsys.readouterr().err
+        assert told in error
+        assert "importlib" not in error
+        assert main(["inspect", f"{path}:x"]) == 1
+
+
+def test_lint_command_wraps_remedies(model: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert main(["lint", f"{model}:bad"]) == 1
+    remedies = [line for line in capsys.readouterr().out.splitlines() if line.startswith("    ")]
+    assert remedies
+    assert max(map(len, remedies)) <= 80
+
+
 def test_lint_command_has_exit_codes(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lint", f"{model}:grads"]) == 0
     assert main(["lint", f"{model}:bad"]) == 1

@@ -23,6 +23,13 @@ def row_sum(x: gd.Tensor) -> gd.Tensor:
     return gd.sum(x, axis=1, keepdims=True)
 
 
+def running_softmax(held: tuple[gd.Tensor, gd.Tensor], x: gd.Tensor) -> tuple[tuple[gd.Tensor, gd.Tensor], gd.Tensor]:
+    """The maximum so far, and the sum of exponentials relative to it (Milakov, Gimelshein 2018)."""
+    largest = gd.maximum(held[0], x)
+    return (largest, held[1] * gd.exp(held[0] - largest) + gd.exp(x - largest)), x
+
+
+FLAG = gd.placeholder("flag", (), "bool")
 BAD: dict[str, tuple[Build, str, str]] = {
     "root at 0": (lambda z: gd.sqrt(row_sum(z * z)), "domain", "eps"),
     "root of a negative": (gd.sqrt, "domain", "eps"),
@@ -46,6 +53,13 @@ BAD: dict[str, tuple[Build, str, str]] = {
     "rounded": (gd.round, "dead gradient", "slope"),
     "relu of negatives": (lambda z: gd.relu(-(z * z)), "dead gradient", "slope"),
     "broadcast": (lambda z: row_sum(z) - gd.sum(z, axis=1), "broadcast", "reshape"),
+    "log of a sigmoid by hand": (lambda z: gd.log(1 / (1 + gd.exp(-z))), "domain", "logits"),
+    "squared error of a sigmoid by hand": (lambda z: (1 / (1 + gd.exp(-z)) - 0.3) ** 2, "saturation", "with_logits"),
+    "squared error of a scaled tanh": (lambda z: (0.5 * (1 + gd.tanh(z)) - 0.3) ** 2, "saturation", "with_logits"),
+    "log in a branch": (lambda z: gd.cond(FLAG, gd.log, lambda x: x, z), "domain", "small positive"),
+    "root in a loop": (lambda z: gd.scan(lambda c, u: (gd.sqrt(c * c), c + u), gd.sum(z, axis=0), z)[0], "domain", "eps"),
+    "log in a while": (lambda z: gd.while_loop(lambda c: gd.sum(c) < 9, lambda c: gd.log(c * c), gd.sum(z, axis=0), 5), "domain", "small positive"),
+    "exp that grows in a loop": (lambda z: gd.scan(lambda c, u: (gd.exp(c) * u, c), gd.sum(z, axis=0), z)[0], "domain", "gd.minimum"),
 }
 GOOD: dict[str, Build] = {
     "root": lambda z: gd.sqrt(row_sum(z * z) + 1e-6),
@@ -56,6 +70,18 @@ GOOD: dict[str, Build] = {
     "square": lambda z: z**2,
     "standardised": lambda z: (z - gd.mean(z)) * gd.rsqrt(gd.var(z) + 1e-5),
     "exp": gd.exp,
+    "a learned temperature": lambda z: gd.softmax(z / gd.parameter(np.full(1, 2.0, "f"), "temperature"), axis=1),
+    "gauss": lambda z: gd.exp(-0.5 * z * z),
+    "gauss of distances": lambda z: gd.exp(-(z * z) / 3.0),
+    "hypot": lambda z: gd.hypot(z, z + 1),
+    "not 0 and not infinite": lambda z: gd.where((z == 0) | (z == np.inf), 1.0, 1 / gd.where((z == 0) | (z == np.inf), 1.0, z)),
+    "a relu after an exp": lambda z: gd.relu(z + gd.exp(0.5 * z) * z),
+    "focal loss": lambda z: -((1 - gd.sigmoid(z)) ** 2) * gd.logsigmoid(z),
+    "log in a safe branch": lambda z: gd.cond(FLAG, lambda x: gd.log(gd.abs(x) + 1e-3), lambda x: x, z),
+    "moving average in a loop": lambda z: gd.scan(lambda c, u: (0.9 * c + 0.1 * u * u, u / gd.sqrt(c + 1e-6)), gd.zeros((8,)), z)[1],
+    "counter in a loop": lambda z: gd.scan(lambda c, u: (c + 1.0, u / (c + 1.0)), gd.zeros((8,)), z)[1],
+    "softmax in a loop": lambda z: gd.scan(running_softmax, (gd.full((8,), -1e30), gd.zeros((8,))), z)[0][1],
+    "bounded while": lambda z: gd.while_loop(lambda c: gd.sum(c) < 9, lambda c: gd.sqrt(c * c + 1.0), gd.sum(z, axis=0), 5),
     "exp of minus a square": lambda z: gd.exp(-(z * z)),
     "a bounded exp": lambda z: gd.exp(gd.minimum(z * z, 50.0)),
     "squared error": lambda z: nn.functional.mse_loss(z, gd.placeholder("t", ("N", 8))),
@@ -89,6 +115,13 @@ def test_line_is_the_users() -> None:
     (finding,) = gd.lint(bad)
     assert finding.source == bad.node.provenance.source
     assert str(finding).startswith(f"{__file__}:")
+
+
+def test_a_gradient_that_is_always_zero() -> None:
+    z, other = weighted(), gd.parameter(np.ones(3, "f"), "other")
+    loss = (z * z).sum()
+    found = gd.lint([loss, *gd.grad(loss, [*gd.Graph(loss).parameters, other])])
+    assert [one.rule for one in found] == ["zero gradient"]
 
 
 def test_unused_parameter() -> None:

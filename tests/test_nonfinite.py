@@ -111,3 +111,23 @@ def test_unknown_check() -> None:
     x = gd.placeholder("x", ("N",))
     with pytest.raises(gd.errors.CompileError, match="nonfinite"):
         gd.compile(x * 2, check="bounds")
+
+
+def test_the_first_bad_node_inside_a_loop_is_named() -> None:
+    x = gd.placeholder("x", ("T", 4))
+    last, ys = gd.scan(lambda held, u: (gd.sqrt(held - u), held * u), gd.full((4,), 100.0), x)
+    f = gd.compile([last, ys], inputs=[x], check="nonfinite")
+    values = np.ones((6, 4), "f")
+    values[3, 1] = 50
+    with pytest.raises(gd.errors.NonFiniteError, match=r"sqrt \(test_nonfinite.py:\d+\) computed nan at \[1\](.|\n)*in step 3 of scan") as caught:
+        f(values)
+    assert caught.value.index == (1,)
+
+
+def test_the_first_bad_node_inside_a_branch_is_named() -> None:
+    x, flag = gd.placeholder("x", (3,)), gd.placeholder("flag", (), "bool")
+    f = gd.compile(gd.cond(flag, lambda u: gd.log(u) + 1.0, lambda u: u, x), inputs=[x, flag], check="nonfinite")
+    values = np.array([1, -2, 3], "f")
+    f(values, np.array(False))
+    with pytest.raises(gd.errors.NonFiniteError, match=r"^log \((.|\n)*: -2.0 there"):
+        f(values, np.array(True))

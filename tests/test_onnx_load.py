@@ -52,6 +52,18 @@ def test_an_imported_model_learns() -> None:
     assert losses[-1] < 0.5 * losses[0]
 
 
+def test_statistics_of_batch_normalisation_are_not_learned() -> None:
+    weights = {name: np.full(3, value, "f") for name, value in {"scale": 2.0, "bias": 1.0, "mean": 0.5, "variance": 4.0}.items()}
+    batch = node("BatchNormalization", "x scale bias mean variance", "y")
+    loaded = gd.onnx.load(model([batch], [info("x", "n", 3)], [info("y", "n", 3)], **weights))
+    (y,) = loaded.outputs
+    gradients = dict(zip(weights, gd.compile(gd.grad((y * y).sum(), loaded.parameters()), inputs=loaded.inputs)(np.ones((4, 3), "f")), strict=True))
+    assert gradients["scale"].any()
+    assert not gradients["mean"].any()
+    assert not gradients["variance"].any()
+    assert gd.lint(y) == []
+
+
 def test_state_comes_and_goes_by_name(tmp_path: Path) -> None:
     one, other = gd.onnx.load(linear()), gd.onnx.load(linear())
     one.parameters()[0].value = np.zeros((4, 3), "f")

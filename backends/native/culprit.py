@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from graphdl.evaluation import evaluate_nodes
+from graphdl.evaluation import evaluate_nodes, watching
 from graphdl.formula import Name
 from graphdl.ir import Graph, Node, Tensor
 from graphdl.kernel.program import Step
@@ -34,13 +35,41 @@ def find_culprit(graph: Graph, steps: Sequence[Step], number: int, arrays: Seque
     nodes = graph.nodes if target is None else graph.nodes[: graph.nodes.index(target) + 1]
     values: Values = dict(zip(graph.inputs, arrays, strict=True))
     evaluate_nodes(nodes, values, sizes)
-    for node in nodes if target is None else [target]:
-        values = {**values, **_inside(node, values, sizes)}
+    found = _search(nodes if target is None else [target], values, sizes)
+    return found or Culprit(_unconfirmed(step), target or nodes[-1], ())
+
+
+def _search(nodes: Sequence[Node], values: Values, sizes: Mapping[str, int]) -> Culprit | None:
+    """The cause of the first bad result of `nodes`."""
+    for node in nodes:
+        values.update(_inside(node, values, sizes))
         outer = _outer(node)
         bad = next((x for x in (*_results(node), *node.outputs) if is_bad(values[x])), None)
         if bad is not None:
-            return _describe(_first(bad, values, outer), values, outer)
-    return Culprit(_unconfirmed(step), target or nodes[-1], ())
+            first = _first(bad, values, outer)
+            return _within(first.node, values, sizes) or _describe(first, values, outer)
+    return None
+
+
+def _within(node: Node, values: Values, sizes: Mapping[str, int]) -> Culprit | None:
+    """The cause inside of a branch or loop: in the first turn whose results are bad."""
+    if not node.op.regions:
+        return None
+    turns: Counter[int] = Counter()
+    found: list[tuple[Graph, Values, int]] = []
+
+    def watch(body: Graph, inner: Mapping[Tensor, Array]) -> None:
+        if not found and any(is_bad(inner[x]) for x in body.outputs):
+            found.append((body, dict(inner), turns[id(body)]))
+        turns[id(body)] += 1
+
+    with watching(watch):
+        evaluate_nodes([node], dict(values), sizes)
+    if not found:
+        return None
+    body, inner, turn = found[0]
+    cause = _search(body.nodes, inner, sizes)
+    return cause and Culprit(f"{cause.message}\n  in step {turn} of {node.told}", cause.node, cause.index)
 
 
 def is_bad(array: Array) -> bool:

@@ -17,7 +17,7 @@ from .runtime.peak import Peaks
 
 @dataclass(frozen=True)
 class Row:
-    """One launch: the median `seconds` it took, its operations and compulsory bytes at the sizes of the call."""
+    """One launch: the mean `seconds` it took in the quicker half of the runs, its operations and compulsory bytes at the sizes of the call."""
 
     kernel: Kernel
     seconds: float
@@ -35,7 +35,7 @@ class Row:
 class Profile:
     """The kernels of one program on given inputs, in the order of their launches.
 
-    `call` is the median time of a whole call from Python in seconds, `total` the sum of the kernels; `marks` are the nanoseconds at
+    `call` is the time of a whole call from Python in seconds, likewise, `total` the sum of the kernels; `marks` are the nanoseconds at
     which the launches of one run began, and the end of the last; launches in loops stand there with all their rounds together.
     Limits are the measured peaks of the threads together.
     """

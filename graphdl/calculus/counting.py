@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -30,20 +31,21 @@ class Letter:
 
 
 def counting(columns: Iterable[Sequence[Name]], count: int) -> list[int]:
-    """The numbers of the layers: those in the first name that counts, else from 1."""
+    """The numbers of the layers: those in the first name that counts, from 0 or more if there is such a name; else from 1."""
+    found: list[list[int]] = []
     for column in columns:
-        numbers = [NUMBER.findall(f"{x.text} {x.subscript}") for x in column]
+        numbers = [numbers_of(f"{x.text} {x.subscript}") for x in column]
         for first, second, *_ in zip(*numbers[:2], strict=False):
             if first != second:
                 step = value_of(second) - value_of(first)
-                return [value_of(first) + k * step for k in range(count)]
-    return list(range(1, count + 1))
+                found.append([value_of(first) + k * step for k in range(count)])
+    return next((values for values in found if min(values) >= 0), found[0] if found else list(range(1, count + 1)))
 
 
 def generalised(column: Sequence[Name], values: Sequence[int]) -> Name | int:
     """The name with ℓ for the number that counts; or the first layer where it does not."""
     first = column[0]
-    parts = [NUMBER.findall(x.subscript) for x in column]
+    parts = [numbers_of(x.subscript) for x in column]
     if any(x.text != first.text for x in column):
         return next(k for k, x in enumerate(column) if x.text != first.text)
     made = []
@@ -58,6 +60,12 @@ def generalised(column: Sequence[Name], values: Sequence[int]) -> Name | int:
             return max(same, counted)
     numbers = iter(made)
     return Name(first.text, NUMBER.sub(lambda _: next(numbers), first.subscript))
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def numbers_of(text: str) -> tuple[str, ...]:
+    """The numbers in a text."""
+    return tuple(NUMBER.findall(text))
 
 
 def value_of(number: str) -> int:

@@ -122,7 +122,7 @@ class Derivation:
         parts = [(heading, "".join(_rows(steps, _html_loop, _html_step))) for heading, steps in self._parts()]
         if self.whole is not None:
             parts.append(("In one line", f'<tr><td colspan="2" style="text-align:left">{mathml(self.whole)}</td></tr>'))
-        rows = "".join(f'<tr><th colspan="2" style="text-align:left">{heading}</th></tr>{body}' for heading, body in parts)
+        rows = "".join(f'<tr><th colspan="2" style="text-align:left;padding-top:0.8em">{heading}</th></tr>{body}' for heading, body in parts)
         remark = f"<p>{escape(self.remark)}</p>" if self.remark else ""
         return f"<div>{mathml(self.title)}<table>{rows}</table>{remark}</div>"
 
@@ -143,12 +143,13 @@ def _latex_loop(loop: Loop) -> str:
 
 
 def _html_loop(loop: Loop) -> str:
-    return f'<tr><td colspan="2" style="text-align:left">for {"".join(map(mathml, loop.formulas))}</td></tr>'
+    return f'<tr><td colspan="2" style="text-align:left">for {", ".join(map(mathml, loop.formulas))}</td></tr>'
 
 
 def _html_step(step: Step) -> str:
     indent = "" if step.loop is None else ";padding-left:2em"
-    return f'<tr><td style="text-align:left{indent}">{mathml(step.formula)}</td><td style="text-align:left"><code>{escape(step.note)}</code></td></tr>'
+    note = f'<td style="text-align:left;padding-left:2em"><code>{escape(step.note)}</code></td>'
+    return f'<tr><td style="text-align:left{indent}">{mathml(step.formula)}</td>{note}</tr>'
 
 
 def _lines(formula: str, note: str, indent: str, width: int) -> Iterator[str]:

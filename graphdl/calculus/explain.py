@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from ..collection import paused_collection
 from ..errors import GraphdlError
 from ..formula import ZERO, Formula, Listed, Name
 from ..ir import Node, Tensor
@@ -33,6 +34,7 @@ class Called(Protocol):
     def _outputs(self) -> Sequence[Tensor]: ...
 
 
+@paused_collection()
 def explain(of: Tensor | Iterable[Tensor] | Model | Called) -> Derivation:
     """The derivation of a derivative from the output back, step by step; for other tensors and models, their forward formulas.
 
@@ -59,8 +61,8 @@ def explain(of: Tensor | Iterable[Tensor] | Model | Called) -> Derivation:
     remarks = [] if end is not None or all(_derivative_of(x)[1] is None for x in derived) else [_WEIGHTED]
     remarks += [_NO_PATH for tensor in goals if tensor.node in forward and _is_zero(tensor)][:1]
     whole = writing.put_in(steps[-1]) if len(goals) == 1 and steps and steps[-1].tensor is derived[0] and steps[-1].loop is None else None
-    known, steps, heading = tell_once(known, steps, _joined(title))
-    return Derivation(goals[0], heading, tuple(known), tuple(steps), " ".join(remarks), whole)
+    told, names = tell_once(writing.constants_first(known), steps)
+    return Derivation(goals[0], names(_joined(title)), told[0], told[1], " ".join(remarks), whole and names(whole))
 
 
 _SHOWN = 6  # of many derivatives, in the title
@@ -86,8 +88,8 @@ def _explain_forward(goals: Sequence[Tensor], order: Sequence[Node]) -> Derivati
     remark = "Nothing leads to it: it is an input, state or a constant." if not any(tensor.node.operands for tensor in goals) else ""
     if ZERO in title:
         remark = _NO_PATH
-    steps, _, heading = tell_once(steps, [], _joined(title))
-    return Derivation(goals[0], heading, (), tuple(steps), remark)
+    (told,), names = tell_once(writing.constants_first(steps))
+    return Derivation(goals[0], names(_joined(title)), (), told, remark)
 
 
 def _joined(titles: Sequence[Formula]) -> Formula:

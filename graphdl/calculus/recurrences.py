@@ -10,8 +10,9 @@ from ..formula import TIME, Equation, Formula, Indexed, Name, at, stack, subscri
 from ..ir import Node, Tensor
 from ..ir.recurrence import Recurrence
 from ..kernel.expression import Axis
-from ..kernel.reading import reading_of
+from ..kernel.reading import Reading, reading_of
 from ..sizes import Dim, as_size, atoms_of
+from ..types import Shape
 from .derivation import Loop, Step
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class _Writer:
             return Name(init.text)
         letter = Name(_LETTERS[position] if position < len(_LETTERS) else "h")
         self.writing.repeated.add(letter.text)
-        return self.writing.unique(letter)
+        return self.writing.unique(Name(letter.text, "1") if self.writing.are_loops_numbered else letter)
 
     def write(self) -> Iterator[Step]:
         steps = list(self._body())
@@ -126,23 +127,29 @@ def element(tensor: Tensor, axis: int, formulas: dict[Tensor, Formula]) -> Formu
     """The formula of the part of `tensor` at t along `axis`, pushed into what it was computed from while that has no name."""
     known, node = formulas[tensor], tensor.node
     if isinstance(known, Name) or node.op.pattern in ("opaque", "fusion") or not node.operands:
-        return at(known) if node.operands or isinstance(known, Name) else known
+        return at(known, axis=axis) if node.operands or isinstance(known, Name) else known
     reading = reading_of(node)
     step = reading.axes[axis]
     parts: list[Formula] = []
     for position, operand in enumerate(node.operands):
         found = {_place(index, step) for k, index in reading.reads if k == position}
         if len(found) != 1 or -1 in found:
-            return at(known)
+            return at(known, axis=axis)
         place = next(iter(found))
         parts.append(formulas[operand] if place is None else element(operand, place, formulas))
-    rest = tuple(as_size(x) for x in reading.axes if x is not step)
-    if reading.is_movement and [tuple(part for part in index if step not in atoms_of(part)) for _, index in reading.reads] == [rest]:
+    if reading.is_movement and _is_whole(reading, step, node.operands[0].shape):
         return parts[0]
     if reading.is_movement and node.op.pattern == "injective" and parts[0] != formulas[node.operands[0]]:
-        return at(known)
+        return at(known, axis=axis)
     written: Formula = node.op.formula(node, *parts)
     return written if len(node.outputs) == 1 else Indexed(written, (Name(str(tensor.index)),))
+
+
+def _is_whole(reading: Reading, step: Axis, shape: Shape) -> bool:
+    """Whether one operand is read once, at the node's own places without `step`, and nothing is cut off its other axes."""
+    rest = [x for x in reading.axes if x is not step]
+    read = [[(part, size) for part, size in zip(index, shape, strict=True) if step not in atoms_of(part)] for _, index in reading.reads]
+    return read == [[(as_size(axis), axis.size) for axis in rest]]
 
 
 def _place(index: Sequence[Dim], step: Axis) -> int | None:

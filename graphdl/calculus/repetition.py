@@ -8,45 +8,36 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..formula import Equation, Formula, Name, rewritten
 from .counting import INDEX, NUMBER, Letter, counting, generalised, shown
 from .derivation import Loop, Step
+from .numbering import defines, numbered, single
 
 LONGEST = 64  # lines of one layer
 LEAST = 6  # lines from which telling once is shorter
 
 
-def tell_once(forward: Sequence[Step], steps: Sequence[Step], title: Formula) -> tuple[list[Step], list[Step], Formula]:
-    """Both lists with repeated layers told once, and their values named alike everywhere, in the title too."""
+def tell_once(*lists: Sequence[Step]) -> tuple[list[tuple[Step, ...]], Callable[[Formula], Formula]]:
+    """The lists with repeated layers told once, their values named alike everywhere, and what gives other formulas these names."""
     names: dict[Formula, Name] = {}
-    found = []
-    for part in (forward, steps):
-        renamed = [_rename(step, names) for step in part]
-        found.append(_fold(renamed, names))
-    numbered = _numbered([*found[0], *found[1]], {name.text for name in names.values()})
-    title = rewritten(rewritten(title, names.get), numbered.get)
-    return [_rename(step, numbered) for step in found[0]], [_rename(step, numbered) for step in found[1]], title
-
-
-def _numbered(steps: Sequence[Step], letters: Iterable[str]) -> dict[Formula, Name]:
-    """New numbers for what has one of `letters` and stands outside of all loops, without the gaps that told layers leave."""
-    plain = [x for step in steps if isinstance(x := _defines(step), Name) and step.loop is None and x.text in letters and x.subscript.isdigit()]
-    others = {x for step in steps for x in step.formula.walk() if isinstance(x, Name)} - set(plain)
-    counts: dict[str, int] = {}
-    numbers: dict[Formula, Name] = {}
-    for name in plain:
-        counts[name.text] = counts.get(name.text, 0) + 1
-        numbers[name] = Name(name.text, str(counts[name.text]))
-    return {} if others & set(numbers.values()) else numbers
+    told = [_fold([_rename(step, names) for step in steps], names) for steps in lists]
+    told = [_fold(steps, {}, are_numbered=True) for steps in told]
+    steps = [step for part in told for step in part]
+    numbers = numbered(steps, {name.text for name in names.values()})
+    numbers |= single(steps, numbers)
+    return [tuple(_rename(step, numbers) for step in part) for part in told], lambda x: rewritten(rewritten(x, names.get), numbers.get)
 
 
 def _rename(step: Step, names: Mapping[Formula, Name]) -> Step:
     if not names:
         return step
-    loop = step.loop and _rename_loop(step.loop, tuple(rewritten(start, names.get) for start in step.loop.starts))
+    if step.loop is None:
+        return dataclasses.replace(step, formula=rewritten(step.formula, names.get))
+    starts = [rewritten(start, names.get) for start in step.loop.starts]
+    loop = _rename_loop(step.loop, tuple(start for start in starts if len(set(start.parts)) > 1))
     return dataclasses.replace(step, formula=rewritten(step.formula, names.get), loop=loop)
 
 
@@ -55,8 +46,9 @@ def _rename_loop(loop: Loop, starts: tuple[Formula, ...]) -> Loop:
     return loop if starts == loop.starts else Loop(loop.index, loop.values, starts)
 
 
-def _fold(steps: Sequence[Step], names: dict[Formula, Name]) -> list[Step]:
-    listing = _Listing(steps)
+def _fold(steps: Sequence[Step], names: dict[Formula, Name], are_numbered: bool = False) -> list[Step]:
+    """The lines with stretches of them told once. Once values are numbered by layer, what reads them counts with the layers."""
+    listing = _Listing(steps, are_numbered)
     shapes: dict[Formula, int] = {}
     keys = [shapes.setdefault(_key(step, listing.defined), len(shapes)) for step in steps]
     told: list[Step] = []
@@ -79,18 +71,12 @@ def _fold(steps: Sequence[Step], names: dict[Formula, Name]) -> list[Step]:
 class _Listing:
     """Lines, the names in each of them, and which line gives a name its meaning."""
 
-    def __init__(self, steps: Sequence[Step]) -> None:
+    def __init__(self, steps: Sequence[Step], are_numbered: bool) -> None:
         self.steps = steps
         self.names = [[x for x in step.formula.walk() if isinstance(x, Name)] for step in steps]
-        self.own = [_defines(step) for step in steps]
-        self.defined = {name: k for k, name in enumerate(self.own) if name is not None and steps[k].loop is None}
+        self.own = [defines(step) for step in steps]
+        self.defined = {name: k for k, name in enumerate(self.own) if name is not None and steps[k].loop is None and not are_numbered}
         self.places = [[self.defined.get(x) for x in names] for names in self.names]
-
-
-def _defines(step: Step) -> Name | None:
-    """The name that the line gives to its value."""
-    left = step.formula.parts[0] if isinstance(step.formula, Equation) else None
-    return left if isinstance(left, Name) else None
 
 
 def _key(step: Step, defined: Mapping[Name, int]) -> Formula:
@@ -179,7 +165,7 @@ class _Stretch:
             return 0
         columns = {(line, place): [layer[line][place] for layer in layers] for line in range(self.period) for place in range(len(layers[0][line]))}
         inside = {place: self._is_inside(*place) for place in columns}
-        counted = [column for at, column in columns.items() if not inside[at]]
+        counted = [columns[at] for at in sorted(columns, key=lambda at: (at[0], -at[1])) if not inside[at]]  # names stand from right to left
         own = self._own_names()
         self.values = counting([*counted, *own], self.count)
         step = self.values[1] - self.values[0]

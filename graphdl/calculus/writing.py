@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import itertools
-import linecache
-import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 
-from ..formula import Differential, Equation, Formula, Fraction, Indexed, Name, Number, label_name, rewritten
-from ..ir import Node, Source, Tensor
+from ..formula import (
+    CONSTANT,
+    TRANSPOSE,
+    Differential,
+    Equation,
+    Formula,
+    Fraction,
+    Indexed,
+    Name,
+    Number,
+    Stack,
+    Superscript,
+    label_name,
+    rewritten,
+    simplified,
+)
+from ..ir import Node, Tensor
 from .derivation import Step
+from .readers import Readers, assigned_name, is_unseen, line_of
 from .recurrences import Recurrences
 
 LONG = 40  # parts of a formula
@@ -20,13 +34,7 @@ _FEW = 8  # of δ, in what is told in one line
 _NAMED = 3  # parts of what the user named
 _WORTH_A_NAME = 4
 _WORTH_A_STEP = 6
-_ASSIGNED = re.compile(r"\s*(\w+)\s*(?::[^=]+)?=(?!=)")
-
-
-def assigned_name(source: Source | None) -> str | None:
-    """The variable that the user's line assigns to, if the file is still there and says so."""
-    found = _ASSIGNED.match(linecache.getline(source.file, source.line)) if source else None
-    return found[1] if found else None
+_WORTH_REPEATING = 10  # of what is no derivative, in a line of its own
 
 
 class Writing:
@@ -41,17 +49,17 @@ class Writing:
         self.looping: set[Formula] = set()
         self.recurrences = Recurrences(self)
         self.rules: dict[Node, tuple[str, ...]] = {}
-        everything = dict.fromkeys((*forward, *nodes))
-        self.uses = Counter(operand for node in everything for operand in node.operands)
-        self.leaving = _leaving(forward)
-        self.ends_of_line = {(_line(node), node.op) for node in self.leaving}
-        labels = [_label(node) for node in forward if _label(node)]
-        variables = [assigned_name(_line(node)) for node in forward if not _label(node) and self._ends_a_line(node)]
-        self.repeated = {name for names in (labels, variables) for name, count in Counter(names).items() if count > 1}
-
-    def _ends_a_line(self, node: Node) -> bool:
-        """Whether the node is what its line computes: read by other lines, or like such a node (in a loop)."""
-        return node in self.leaving or (not node.provenance.modules and (_line(node), node.op) in self.ends_of_line)
+        self.readers = Readers(nodes, forward)
+        loops = sum(node.op.recurrence is not None and not node.provenance.is_derived for node in forward)
+        self.letter = "v" if loops else "h"  # h is for what loops hold
+        self.are_loops_numbered = loops > 1
+        self.labels: dict[Node, Name] = {}
+        labelled = [node for node in forward if _label(node)]
+        self.repeated = _repeated(_label(node) for node in labelled)
+        for node in labelled:
+            self.labels[node] = self.unique(self._numbered(str(_label(node))))
+        unlabelled = [node for node in forward if not _label(node) and self.readers.ends_a_line(node)]
+        self.repeated |= _repeated(assigned_name(line_of(node)) for node in unlabelled)
 
     # -- forward ------------------------------------------------------------------------------------------------
 
@@ -62,13 +70,16 @@ class Writing:
             return
         for tensor in node.outputs:
             written = self.formula(tensor)
-            label = _label(node)
-            if label is not None:
-                self.formulas[tensor] = self.unique(self._numbered(label))
+            if node in self.labels:
+                self.formulas[tensor] = self.labels[node]
             elif is_end or self._deserves_name(tensor, written):
                 name = Name("L") if is_end and tensor.shape == () else self._forward_name(node, is_end)
                 self.formulas[tensor] = self.unique(name)
-                yield Step(Equation((self.formulas[tensor], written)), node.op.name, node, node.provenance.source, tensor)
+                yield Step(Equation((self.formulas[tensor], written)), _shown(node).op.name, node, node.provenance.source, tensor)
+
+    def constants_first(self, steps: Sequence[Step]) -> list[Step]:
+        """The lines with those in front that depend on no input, no state and no other line: they belong to no layer."""
+        return sorted(steps, key=lambda step: step.loop is not None or any(map(_is_variable, step.formula.parts[-1].walk())))
 
     def formula(self, tensor: Tensor) -> Formula:
         node = tensor.node
@@ -78,12 +89,15 @@ class Writing:
         return written
 
     def _deserves_name(self, tensor: Tensor, written: Formula) -> bool:
-        weight = _weight(written)
-        if not tensor.node.provenance.modules and tensor.node in self.leaving and weight >= _NAMED and assigned_name(_line(tensor.node)):
-            return True
-        if weight < _WORTH_A_NAME or any(written == self.formulas[operand] for operand in tensor.node.operands):
+        node, weight = tensor.node, _weight(written)
+        if node in self.readers.noise:
+            return node in self.readers.lasting
+        if is_unseen(node) or not node.operands:
             return weight > LONG
-        return weight > LONG or self.uses[tensor] > 1 or tensor.node in self.leaving
+        if weight >= _NAMED and node in self.readers.leaving and self.readers.ends_a_line(node) and assigned_name(line_of(node)):
+            return True
+        is_shared = self.readers.uses[tensor] > 1 or node in self.readers.leaving
+        return weight > LONG or (weight >= _WORTH_A_NAME and is_shared) or (weight >= _NAMED and self.readers.uses[tensor] > 2)
 
     def is_worth_a_name(self, written: Formula, is_shared: bool) -> bool:
         """Whether a value inside of a loop gets a line."""
@@ -91,11 +105,13 @@ class Writing:
         return weight > LONG or (is_shared and weight >= _WORTH_A_NAME)
 
     def _forward_name(self, node: Node, is_end: bool) -> Name:
+        if node in self.readers.noise:
+            return Name("ε", "1")
         if node.provenance.is_derived:
             return Name("g", "1")
-        assigned = assigned_name(_line(node)) if is_end or self._ends_a_line(node) else None
+        assigned = assigned_name(line_of(node)) if is_end or self.readers.ends_a_line(node) else None
         if assigned is None:
-            return Name("h", "1")
+            return Name(self.letter, "1")
         return self._numbered(assigned)
 
     def _numbered(self, label: str) -> Name:
@@ -149,6 +165,7 @@ class Writing:
             found = rewritten(found, lambda x, name=name, meaning=meaning: meaning if x == name else None)  # type: ignore[misc]
             if sum(1 for _ in itertools.islice(found.walk(), _ONE_LINE + 1)) > _ONE_LINE:
                 return None
+        found = simplified(found)
         return None if found == sides[-1] or any(map(self._is_looping, found.walk())) else Equation((sides[0], found))
 
     def _is_looping(self, x: Formula) -> bool:
@@ -156,16 +173,21 @@ class Writing:
         return isinstance(x, Name) and Name(x.text, x.subscript.rpartition(",")[0]) in self.looping
 
     def _is_milestone(self, tensor: Tensor, written: Formula, by: Tensor | None) -> bool:
-        weight = _weight(written)
-        if weight > LONG or by is None:
+        weight, is_shared = _weight(written), self.readers.uses[tensor] > 1
+        if by is None:
+            return weight > LONG or (is_shared and weight >= _WORTH_REPEATING)
+        known = self.formulas[by]
+        if isinstance(known, Superscript) and known.above == TRANSPOSE:  # it is told of what was transposed
             return weight > LONG
-        return weight >= (_WORTH_A_NAME if isinstance(self.formulas[by], Name) else _WORTH_A_STEP)
+        if not isinstance(known, Name):
+            return weight >= _WORTH_A_STEP
+        return weight >= (_NAMED if is_shared else _WORTH_A_NAME)
 
     def _step(self, tensor: Tensor, written: Formula, by: Tensor | None, end: Tensor | None, is_goal: bool) -> Step:
         node = tensor.node
         sides = [written] if by is None else [*(self.derivative(end, x) for x in (self._all_labelled(tensor, end, by) if is_goal else [by])), written]
         if not is_goal:
-            self.formulas[tensor] = self.delta(written)
+            self.formulas[tensor] = self.delta(written) if by is not None else self._intermediate(written)
             sides.insert(0, self.formulas[tensor])
         elif by is None:
             sides.insert(0, Name("derivative"))
@@ -183,6 +205,12 @@ class Writing:
             self.looping.add(name)
         return name
 
+    def _intermediate(self, meaning: Formula) -> Name:
+        """The name of what a derivative computes and is none itself, such as a forward value once more."""
+        name = self.unique(Name("p", "1"))
+        self.deltas[name] = meaning
+        return name
+
     def _cotangent_of(self, tensor: Tensor, end: Tensor | None) -> Tensor | None:
         """The forward tensor whose cotangent this is: one with a name if there is one, else the last that was computed."""
         found = [by for index, of, by in tensor.node.provenance.cotangents if index == tensor.index and of is end and self._is_written(by)]
@@ -194,8 +222,11 @@ class Writing:
         return sorted(found, key=lambda x: x.node.number) or [by]
 
     def _is_written(self, tensor: Tensor) -> bool:
-        """Whether the tensor has a formula of its own, not that of what it repeats or reshapes."""
-        return tensor in self.formulas and not any(self.formulas[tensor] == self.formulas[operand] for operand in tensor.node.operands)
+        """Whether the tensor has the elements that its formula tells, and does not repeat them."""
+        shown = tensor
+        while is_unseen(shown.node):
+            shown = shown.node.operands[0]
+        return tensor in self.formulas and shown.size == tensor.size
 
     def derivative(self, end: Tensor | None, by: Tensor) -> Formula:
         """dL/dx"""
@@ -203,19 +234,25 @@ class Writing:
         return Fraction(Differential(of), Differential(self.formulas[by]))
 
 
-def _leaving(forward: Sequence[Node]) -> set[Node]:
-    """The nodes that other lines than their own read. Numbers and inputs are not: equal ones anywhere are one node, of many lines."""
-    read = ((operand.node, node) for node in forward for operand in node.operands)
-    return {node for node, reader in read if node.operands and _line(node) != _line(reader)}
+def _is_variable(x: Formula) -> bool:
+    return isinstance(x, (Name, Stack)) and x != CONSTANT
+
+
+def _shown(node: Node) -> Node:
+    """The node whose formula is that of `node`."""
+    while is_unseen(node):
+        node = node.operands[0].node
+    return node
+
+
+def _repeated(names: Iterable[str | None]) -> set[str]:
+    return {name for name, count in Counter(names).items() if name is not None and count > 1}
 
 
 def _label(node: Node) -> str | None:
     return node.output.name
 
 
-def _line(node: Node) -> Source | None:
-    return node.provenance.source
-
-
 def _weight(formula: Formula) -> int:
-    return sum(1 for _ in itertools.islice(formula.walk(), LONG + 2))
+    """How many parts a formula has, up to somewhat more than a long one."""
+    return sum(1 for x in itertools.islice(formula.walk(), 2 * LONG) if x != TRANSPOSE)

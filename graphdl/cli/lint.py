@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
+import textwrap
 
 import graphdl as gd
 from graphdl.inspect.target import load_target
@@ -20,16 +22,23 @@ def run(arguments: argparse.Namespace) -> int:
     """Load every target and print what is found in it."""
     try:
         found = [finding for target in arguments.target for finding in gd.lint(load_target(target))]
-    except gd.errors.GraphdlError as error:
+    except (gd.errors.GraphdlError, OSError) as error:
         print(f"graphdl: {error}", file=sys.stderr)
         return 2
     if arguments.json:
         print(json.dumps([_plain(finding) for finding in found], indent=2))
     else:
+        width = shutil.get_terminal_size().columns
         for finding in found:
-            print(finding)
-        print(f"{len(found)} findings" if found else "nothing found")
+            print("\n".join(_lines(finding, width)))
+        print(f"{len(found)} finding{'s' if len(found) > 1 else ''}" if found else "nothing found")
     return 1 if found else 0
+
+
+def _lines(finding: gd.inspect.Finding, width: int) -> list[str]:
+    """The place and what is wrong, which editors read as one line, and what mends it below."""
+    place = f"{finding.source.file}:{finding.source.line}" if finding.source else "?"
+    return [f"{place}: {finding.rule}: {finding.message}", *textwrap.wrap(finding.remedy, width, initial_indent="    ", subsequent_indent="    ")]
 
 
 def _plain(finding: gd.inspect.Finding) -> dict[str, object]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from ..calculus.jvp import jvp
 from ..calculus.vjp import cotangents_of
 from ..errors import ShapeError, TypeRuleError
-from ..formula import Call, Formula
+from ..formula import Call, Formula, Indexed, Number, bracketed
 from ..ir import Graph, Node, Tensor, as_tensor, make_node
 from ..op import Array, function
 from ..ops.elementwise import describe
@@ -91,7 +91,20 @@ class Cond(Region):
         return _declare(predicate, ends, {**bound, **dict(zip(seeds, outer, strict=True))}, since, self.trace)
 
     def formula(self, node: Node, *operands: Formula) -> Formula:
-        return Call("cond", operands)
+        predicate, *given = operands
+        sides = [self._told(body, given) for body in (self.then, self.otherwise)]
+        return Call("cond", (predicate, *(side[0] if len(side) == 1 else bracketed(side) for side in sides)))
+
+    @staticmethod
+    def _told(body: Graph, given: Sequence[Formula]) -> list[Formula]:
+        """The formulas of a body's results."""
+        known = dict(zip(body.inputs, given, strict=True))
+        for node in body.nodes:
+            if all(x in known for x in node.outputs):
+                continue
+            whole = node.op.formula(node, *(known[operand] for operand in node.operands))
+            known.update({x: whole if len(node.outputs) == 1 else Indexed(whole, (Number(str(x.index)),)) for x in node.outputs})
+        return [known[x] for x in body.outputs]
 
     def lower_steps(self, lowering: Lowering, outputs: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         lowering.control.cond(self, outputs, operands)

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..constraints import unify
 from ..errors import TypeRuleError
-from ..evaluation import evaluate_nodes
+from ..evaluation import evaluate_nodes, tell
 from ..ir import Graph, Node, Tensor, copying, make_node
 from ..ir.graph import topological_order
 from ..kernel.reading import reading_of
@@ -77,6 +77,7 @@ def evaluate_body(body: Graph, operands: Sequence[Array], sizes: Mapping[str, in
     """The body's outputs in NumPy."""
     values: dict[Tensor, Array] = dict(zip(body.inputs, operands, strict=True))
     evaluate_nodes(body.nodes, values, sizes)
+    tell(body, values)
     return [values[tensor] for tensor in body.outputs]
 
 

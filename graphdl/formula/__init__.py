@@ -1,8 +1,8 @@
 """Formulas: what ops and their derivatives say in mathematics. A small tree, built by `algebra`, written by `notation`."""
 
 from .algebra import (
-    ONE,
-    ZERO,
+    CONSTANT,
+    TRANSPOSE,
     add,
     call,
     contraction,
@@ -17,11 +17,15 @@ from .algebra import (
     power,
     related,
     reshaped,
+    simplified,
     subtract,
     total,
     transposed,
 )
+from .arithmetic import Fraction, MatrixProduct, Negative, Over, Product, Sum, Superscript
+from .factors import ONE, ZERO
 from .notation import latex, mathml
+from .places import bracketed, places_of
 from .sequence import TIME, Listed, Stack, at, rewritten, stack, subscripted
 from .tree import (
     Call,
@@ -30,23 +34,18 @@ from .tree import (
     Equation,
     Fenced,
     Formula,
-    Fraction,
     Indexed,
-    MatrixProduct,
     Name,
-    Negative,
     Number,
     OneHot,
-    Over,
-    Product,
     Relation,
-    Sum,
-    Superscript,
 )
 
 __all__ = [
+    "CONSTANT",
     "ONE",
     "TIME",
+    "TRANSPOSE",
     "ZERO",
     "Call",
     "Counter",
@@ -70,6 +69,7 @@ __all__ = [
     "Superscript",
     "add",
     "at",
+    "bracketed",
     "call",
     "contraction",
     "divide",
@@ -82,10 +82,12 @@ __all__ = [
     "multiply",
     "negate",
     "number",
+    "places_of",
     "power",
     "related",
     "reshaped",
     "rewritten",
+    "simplified",
     "stack",
     "subscripted",
     "subtract",

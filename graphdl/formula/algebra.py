@@ -3,21 +3,27 @@ transposes vanish. The laws are those of real numbers, for reading, not for runn
 
 from __future__ import annotations
 
+import functools
+import re
 from collections import Counter as Counted
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from .sequence import TIME, Stack, at
-from .tree import Call, Counter, Fenced, Formula, Fraction, Indexed, MatrixProduct, Name, Negative, Number, OneHot, Over, Product, Relation, Sum, Superscript
+from .arithmetic import Fraction, MatrixProduct, Negative, Over, Product, Sum, Superscript, is_number
+from .factors import ONE, ZERO, Factors, joined, product, split
+from .sequence import TIME, Stack, at, rewritten
+from .tree import Call, Counter, Fenced, Formula, Indexed, Name, Number, OneHot, Relation
 
-ONE = Number("1")
-ZERO = Number("0")
-_T = Name("T")
-_Factors = tuple[bool, list[Formula], list[Formula]]  # whether negative, what is multiplied, what divides
+TRANSPOSE = Name("T")
+CONSTANT = Name("C")  # an array that is no input and no state
+_NONE: Formula = ONE  # of a product without factors
+_MONOMIAL = re.compile(r"\w+(\*\*?\w+)+")
 
 
 def number(value: object) -> Formula:
-    """A number or size, its sign outside."""
+    """A number or size, its sign outside, and a product of sizes as one."""
     text = f"{value:g}" if isinstance(value, float) else str(value)
+    if _MONOMIAL.fullmatch(text):
+        return product(power(*map(Number, part.split("^"))) for part in text.replace("**", "^").split("*"))
     whole = isinstance(value, (int, float)) or text[1:].isalnum()
     return Negative(Number(text[1:])) if whole and text.startswith("-") else Number(text)
 
@@ -44,10 +50,10 @@ def add(*terms: Formula) -> Formula:
     times = Counted(flat)
     if len(times) < len(flat):
         return add(*(multiply(Number(str(count)), term) if count > 1 else term for term, count in times.items()))
-    split = [_split(term) for term in flat]
-    shared = split[0][2]
-    if shared and all(bottom == shared for _, _, bottom in split):
-        return divide(add(*(_join((sign, top, [])) for sign, top, _ in split)), _join((False, shared, [])))
+    found = [split(term) for term in flat]
+    shared = found[0][2]
+    if shared and all(bottom == shared for _, _, bottom in found):
+        return divide(add(*(_join((sign, top, [])) for sign, top, _ in found)), _join((False, shared, [])))
     lead = next((k for k, term in enumerate(flat) if not isinstance(term, Negative)), 0)
     return Sum((flat[lead], *flat[:lead], *flat[lead + 1 :]))
 
@@ -59,45 +65,27 @@ def subtract(x: Formula, y: Formula) -> Formula:
 
 def multiply(x: Formula, y: Formula) -> Formula:
     """x ⊙ y"""
-    (left, a, b), (right, c, d) = _split(x), _split(y)
+    (left, a, b), (right, c, d) = split(x), split(y)
     return ZERO if ZERO in (x, y) else _join((left != right, a + c, b + d))
 
 
 def divide(x: Formula, y: Formula) -> Formula:
     """x / y"""
-    (left, a, b), (right, c, d) = _split(x), _split(y)
+    (left, a, b), (right, c, d) = split(x), split(y)
     return ZERO if x == ZERO else _join((left != right, a + d, b + c))
 
 
-def _split(x: Formula) -> _Factors:
-    if isinstance(x, Negative):
-        sign, top, bottom = _split(x.body)
-        return not sign, top, bottom
-    if isinstance(x, Fraction):
-        (left, a, b), (right, c, d) = _split(x.top), _split(x.bottom)
-        return left != right, a + d, b + c
-    return False, list(x.factors) if isinstance(x, Product) else [] if x == ONE else [x], []
-
-
-def _join(factors: _Factors) -> Formula:
-    negative, top, bottom = factors
-    for common in [x for x in top if isinstance(x, Number) and x in bottom]:
-        if common in bottom:
-            top.remove(common)
-            bottom.remove(common)
-    body = _product(top) if not bottom else Fraction(_product(top), _product(bottom))
+def _join(factors: Factors) -> Formula:
+    negative, body = joined(factors)
     return negate(body) if negative else body
-
-
-def _product(factors: Sequence[Formula]) -> Formula:
-    ordered = sorted(factors, key=lambda x: not isinstance(x, Number))
-    return ONE if not ordered else ordered[0] if len(ordered) == 1 else Product(tuple(ordered))
 
 
 def matmul(x: Formula, y: Formula) -> Formula:
     """Matrices side by side; the product is associative, so it is flat. Over the rows of stacks it is a sum over steps."""
+    if ZERO in (x, y):
+        return ZERO
     (left, a), (right, b) = _unsigned(x), _unsigned(y)
-    rows = a.base if isinstance(a, Superscript) and a.above == _T else None
+    rows = a.base if isinstance(a, Superscript) and a.above == TRANSPOSE else None
     if rows is not None and (isinstance(rows, Stack) or isinstance(b, Stack)):
         body = Over("Σ", TIME, MatrixProduct((transposed(at(rows)), at(b))))
         return negate(body) if left != right else body
@@ -128,16 +116,18 @@ def _unsigned(x: Formula) -> tuple[bool, Formula]:
 
 def transposed(x: Formula) -> Formula:
     """xᵀ; of a matrix product, the product of the transposes turned round."""
-    if isinstance(x, Superscript) and x.above == _T:
+    if isinstance(x, Superscript) and x.above == TRANSPOSE:
         return x.base
     if isinstance(x, Negative):
         return negate(transposed(x.body))
     if isinstance(x, MatrixProduct):
         return MatrixProduct(tuple(transposed(factor) for factor in reversed(x.factors)))
-    return x if isinstance(x, Number) else Superscript(x, _T)
+    if isinstance(x, Over) and x.index == TIME and isinstance(x.body, MatrixProduct):
+        return Over(x.sign, x.index, transposed(x.body))
+    return x if isinstance(x, Number) else Superscript(x, TRANSPOSE)
 
 
-def power(x: Formula, y: Formula) -> Formula:
+def power(x: Formula, y: Formula = ONE) -> Formula:
     """x to the power y."""
     return x if y == ONE else Superscript(x, y)
 
@@ -158,12 +148,12 @@ def related(x: Formula, sign: str, y: Formula) -> Formula:
 
 def total(axes: Sequence[int], sizes: Sequence[object], index: str, x: Formula) -> Formula:
     """Σ over axes (counted from the last) of these sizes; what is the same along them stands in front."""
-    negative, top, bottom = _split(x)
-    inner = [part for part in top if not isinstance(part, Number)]
-    under = [part for part in bottom if not isinstance(part, Number)]
-    front: _Factors = (negative, [part for part in top if isinstance(part, Number)], [part for part in bottom if isinstance(part, Number)])
+    negative, top, bottom = split(x)
+    inner = [part for part in top if not is_number(part)]
+    under = [part for part in bottom if not is_number(part)]
+    front: Factors = (negative, list(filter(is_number, top)), list(filter(is_number, bottom)))
     if not inner and not under:
-        return multiply(_join(front), _product([Number(str(size)) for size in sizes if size != 1]))
+        return multiply(_join(front), functools.reduce(multiply, map(number, sizes), _NONE))
     body = _join((False, inner, under))
     if isinstance(body, OneHot) and list(axes) == [body.axis]:
         return _join(front)
@@ -188,9 +178,30 @@ _LETTERS = {"weight": "W", "bias": "b"}
 
 
 def label_name(label: str) -> Name:
-    """The letter for a label: `W1` is W with subscript 1, `encoder.0.weight` W with subscript encoder.0."""
+    """The letter for a label: `W1` is W with subscript 1, `encoder.0.weight` W with subscript encoder.0, `weight_hh_l0` W with subscript hh_l0."""
     path, _, last = label.rpartition(".")
+    word, _, rest = last.partition("_")
+    if rest and word in _LETTERS:
+        return Name(_LETTERS[word], f"{path}.{rest}" if path else rest)
     letter = last.rstrip("0123456789")
     if path or not letter or letter.endswith("_"):
         return Name(_LETTERS.get(last, last), path)
     return Name(_LETTERS.get(letter, letter), last[len(letter) :])
+
+
+def simplified(x: Formula) -> Formula:
+    """`x` built once more, for what was put into it."""
+    make = _MAKERS.get(type(x))
+    if make is None:
+        return rewritten(x, lambda part: None if part is x else simplified(part))
+    return make(*map(simplified, x.parts))
+
+
+_MAKERS: dict[type[Formula], Callable[..., Formula]] = {
+    Negative: negate,
+    Sum: add,
+    Product: lambda *factors: functools.reduce(multiply, factors),
+    Fraction: divide,
+    MatrixProduct: lambda *factors: functools.reduce(matmul, factors),
+    Superscript: lambda base, above: transposed(base) if above == TRANSPOSE else power(base, above),
+}

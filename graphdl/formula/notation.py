@@ -5,7 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import ClassVar
 
-from .tree import MATRIX, SUPERSCRIPT, Formula, Fraction
+from .arithmetic import Fraction
+from .tree import MATRIX, SUPERSCRIPT, Formula
 
 
 class Pen:
@@ -57,12 +58,13 @@ class Pen:
 
 _INDICES = 4  # letters that are taken for indices, not for a word
 _BELOW = dict(zip("0123456789aehijklmnoprstuvx+−", "₀₁₂₃₄₅₆₇₈₉ₐₑₕᵢⱼₖₗₘₙₒₚᵣₛₜᵤᵥₓ₊₋", strict=True))
-_ABOVE = dict(zip("0123456789T", "⁰¹²³⁴⁵⁶⁷⁸⁹ᵀ", strict=True))
+_ABOVE = dict(zip("0123456789T−", "⁰¹²³⁴⁵⁶⁷⁸⁹ᵀ⁻", strict=True))
 
 
-def lowered(text: str) -> str:
-    """A subscript in Unicode: behind an underscore if it is a word or has no lowered form, and in braces unless it is a path."""
-    if all(letter in _BELOW for letter in text) and not (text.isalpha() and len(text) > _INDICES):
+def lowered(text: str, indices: int = 1) -> str:
+    """A subscript in Unicode: behind an underscore if it is a word, of more than `indices` letters, or has no lowered form, and in braces
+    unless it is a path."""
+    if all(letter in _BELOW for letter in text) and not (text.isalpha() and len(text) > indices):
         return "".join(_BELOW[letter] for letter in text)
     return f"_{text}" if all(letter.isalnum() or letter in "._" for letter in text) else f"_{{{text}}}"
 
@@ -85,7 +87,7 @@ class UnicodePen(Pen):
         return name + "′" * primes + lowered(subscript)
 
     def large(self, sign: str, index: str) -> str:
-        return sign + lowered(index)
+        return sign + lowered(index, _INDICES)
 
     def fenced(self, left: str, inner: str, right: str) -> str:
         return f"{left}{inner}{right}"
@@ -100,7 +102,7 @@ class UnicodePen(Pen):
 
 
 _LATEX = {
-    "⊙": r"\odot ", "−": "-", "≠": r"\ne ", "≤": r"\le ", "≥": r"\ge ", "Σ": r"\sum", "Π": r"\prod", "σ": r"\sigma", "δ": r"\delta",
+    "⊙": r"\odot ", "·": r"\cdot ", "−": "-", "≠": r"\ne ", "≤": r"\le ", "≥": r"\ge ", "Σ": r"\sum", "Π": r"\prod", "σ": r"\sigma", "δ": r"\delta",
     "ℓ": r"\ell ", "⟨": r"\langle ", "⟩": r"\rangle ",
     "…": r"\dots ", "ι": r"\iota", "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "√": r"\sqrt", "∂": r"\partial ", "∇": r"\nabla ",
 }  # fmt: skip
@@ -126,7 +128,7 @@ class LatexPen(Pen):
         return _LATEX.get(sign, sign) if prefix else f" {_LATEX.get(sign, sign).strip()} "
 
     def function(self, name: str, subscript: str, primes: int) -> str:
-        return self.word(name) + "'" * primes + (f"_{{{subscript}}}" if subscript else "")
+        return self.word(name) + "'" * primes + (f"_{{{self.number(subscript)}}}" if subscript else "")
 
     def large(self, sign: str, index: str) -> str:
         drawn = _LATEX.get(sign) or rf"\operatorname*{{{sign}}}"
@@ -156,7 +158,7 @@ class MathmlPen(Pen):
         return f"<mn>{escape(text)}</mn>"
 
     def operator(self, sign: str, prefix: bool = False) -> str:
-        return f'<mo form="prefix">{escape(sign)}</mo>' if prefix else f"<mo>{escape(sign)}</mo>"
+        return f'<mo form="prefix" lspace="0" rspace="0">{escape(sign)}</mo>' if prefix else f"<mo>{escape(sign)}</mo>"
 
     def function(self, name: str, subscript: str, primes: int) -> str:
         base, above = f"<mi>{escape(name)}</mi>", f"<mo>{'′' * primes}</mo>"
@@ -193,8 +195,8 @@ def latex(formula: Formula) -> str:
 
 
 def mathml(formula: Formula) -> str:
-    """A whole `<math>` element, for any browser."""
-    return f'<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">{formula.draw(MathmlPen())}</math>'
+    """A whole `<math>` element, for any browser: large, and in line with what stands beside it."""
+    return f'<math xmlns="http://www.w3.org/1998/Math/MathML" displaystyle="true">{formula.draw(MathmlPen())}</math>'
 
 
 __all__ = ["LatexPen", "MathmlPen", "Pen", "UnicodePen", "latex", "lowered", "mathml"]

@@ -55,8 +55,10 @@ def subscripted(name: Name, index: str) -> Name:
     return Name(name.text, f"{name.subscript},{index}" if name.subscript else index)
 
 
-def at(x: Formula, index: str = TIME) -> Formula:
-    """The element of `x` at `index` along its first axis."""
+def at(x: Formula, index: str = TIME, axis: int = 0) -> Formula:
+    """The element of `x` at `index` along an axis."""
+    if axis:
+        return Indexed(x, (*[Name(":")] * axis, Name(index)))
     if isinstance(x, Stack):
         return x.element
     if isinstance(x, Name):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from .notation import Pen
 
 RELATION, SUM, PRODUCT, MATRIX, SUPERSCRIPT, ATOM = range(6)
+_SCIENTIFIC = re.compile(r"([\d.]+)e([+-]?)0*(\d+)")
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,18 @@ class Number(Formula):
 
     @property
     def binding(self) -> int:
+        if _SCIENTIFIC.fullmatch(self.text):
+            return SUPERSCRIPT if self.text.startswith("1e") else PRODUCT
         return ATOM if self.text.isalnum() or self.text.replace(".", "").isdigit() else SUM
 
     def draw(self, pen: Pen) -> str:
-        return pen.number(self.text)
+        found = _SCIENTIFIC.fullmatch(self.text)
+        if found is None:
+            return pen.number(self.text)
+        mantissa, sign, exponent = found.groups()
+        above = pen.row(*([pen.operator("−", prefix=True)] if sign == "-" else []), pen.number(exponent))
+        power = pen.superscript(pen.number("10"), above, compound=False)
+        return power if mantissa == "1" else pen.row(pen.number(mantissa), pen.operator("·"), power)
 
 
 @dataclass(frozen=True)
@@ -74,127 +84,6 @@ class Counter(Formula):
 
     def draw(self, pen: Pen) -> str:
         return pen.name("ι", "" if self.axis in (None, 0) else str(self.axis))
-
-
-@dataclass(frozen=True)
-class Negative(Formula):
-    """−x"""
-
-    body: Formula
-
-    @property
-    def binding(self) -> int:
-        return SUM
-
-    @property
-    def parts(self) -> tuple[Formula, ...]:
-        return (self.body,)
-
-    def draw(self, pen: Pen) -> str:
-        return pen.row(pen.operator("−", prefix=True), pen.inside(self.body, PRODUCT))
-
-
-@dataclass(frozen=True)
-class Sum(Formula):
-    """Terms added; those that are `Negative` are taken away."""
-
-    terms: tuple[Formula, ...]
-
-    @property
-    def binding(self) -> int:
-        return SUM
-
-    @property
-    def parts(self) -> tuple[Formula, ...]:
-        return self.terms
-
-    def draw(self, pen: Pen) -> str:
-        drawn = [self.terms[0].draw(pen)]
-        for term in self.terms[1:]:
-            taken = isinstance(term, Negative)
-            body = term.body if isinstance(term, Negative) else term
-            drawn += [pen.operator("−" if taken else "+"), pen.inside(body, PRODUCT)]
-        return pen.row(*drawn)
-
-
-@dataclass(frozen=True)
-class Product(Formula):
-    """Elementwise; numbers stand in front without a sign."""
-
-    factors: tuple[Formula, ...]
-
-    @property
-    def binding(self) -> int:
-        return PRODUCT
-
-    @property
-    def parts(self) -> tuple[Formula, ...]:
-        return self.factors
-
-    def draw(self, pen: Pen) -> str:
-        drawn: list[str] = []
-        for k, factor in enumerate(self.factors):
-            if k:
-                drawn.append(pen.space() if isinstance(self.factors[k - 1], Number) else pen.operator("⊙"))
-            drawn.append(pen.inside(factor, SUPERSCRIPT))
-        return pen.row(*drawn)
-
-
-@dataclass(frozen=True)
-class MatrixProduct(Formula):
-    """Matrices side by side."""
-
-    factors: tuple[Formula, ...]
-
-    @property
-    def binding(self) -> int:
-        return MATRIX
-
-    @property
-    def parts(self) -> tuple[Formula, ...]:
-        return self.factors
-
-    def draw(self, pen: Pen) -> str:
-        drawn = [pen.inside(factor, SUPERSCRIPT) for factor in self.factors]
-        return pen.row(*(part for k, factor in enumerate(drawn) for part in ((pen.space(), factor) if k else (factor,))))
-
-
-@dataclass(frozen=True)
-class Fraction(Formula):
-    """x / y, elementwise."""
-
-    top: Formula
-    bottom: Formula
-
-    @property
-    def binding(self) -> int:
-        return PRODUCT
-
-    @property
-    def parts(self) -> tuple[Formula, ...]:
-        return (self.top, self.bottom)
-
-    def draw(self, pen: Pen) -> str:
-        return pen.fraction(self.top, self.bottom)
-
-
-@dataclass(frozen=True)
-class Superscript(Formula):
-    """A power, or `T` for a transpose."""
-
-    base: Formula
-    above: Formula
-
-    @property
-    def binding(self) -> int:
-        return SUPERSCRIPT
-
-    @property
-    def parts(self) -> tuple[Formula, ...]:
-        return (self.base, self.above)
-
-    def draw(self, pen: Pen) -> str:
-        return pen.superscript(pen.inside(self.base, ATOM), self.above.draw(pen), compound=self.above.binding < ATOM)
 
 
 @dataclass(frozen=True)
@@ -258,26 +147,6 @@ class Relation(Formula):
 
 
 @dataclass(frozen=True)
-class Over(Formula):
-    """A large operator such as Σ over an index."""
-
-    sign: str
-    index: str
-    body: Formula
-
-    @property
-    def binding(self) -> int:
-        return PRODUCT
-
-    @property
-    def parts(self) -> tuple[Formula, ...]:
-        return (self.body,)
-
-    def draw(self, pen: Pen) -> str:
-        return pen.row(pen.large(self.sign, self.index), pen.space(), pen.inside(self.body, PRODUCT))
-
-
-@dataclass(frozen=True)
 class Indexed(Formula):
     """Elements of a tensor: x[i, j]."""
 
@@ -307,7 +176,8 @@ class Differential(Formula):
         return (self.body,)
 
     def draw(self, pen: Pen) -> str:
-        return pen.row(pen.operator("d", prefix=True), pen.inside(self.body, SUPERSCRIPT))
+        body = self.body.draw(pen)
+        return pen.row(pen.operator("d", prefix=True), body if isinstance(self.body, Name) else pen.fenced("(", body, ")"))
 
 
 @dataclass(frozen=True)

@@ -1,51 +1,24 @@
 """What values every tensor of a graph can take, from the ops' own scalar expressions: abstract interpretation over ranges.
 
 Two facts that ranges alone cannot tell are followed from node to node: which tensor is the maximum of which (so x - max(x) is at
-most 0 and somewhere 0), and which condition a `where` has checked.
+most 0 and somewhere 0), and which condition a `where` has checked. Bodies of branches and loops are graphs like any other; what
+a loop carries is the union of its steps, and without bounds where it grows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from ..ir import Graph, Node, Tensor
-from ..kernel.expression import Axis, Const, Expr, Guard, Index, IndexValue, Reduce, Scalar, Variable, fresh_axes, variable
-from ..sizes import Dim, SymbolAtom, as_size, atoms_of, evaluate, symbols_of, terms_of
-from ..types import TensorType, is_floating
-from .ranges import ANY, BOOLEAN, INF, Range, exactly, intersect, made, negate, square, total, union
-from .transfer import COMPARISONS, DOMAINS, TRANSFER
+from ..kernel.expression import Expr, Reduce, Scalar, Variable
+from ..types import is_floating
+from .ranges import ANY, BOOLEAN, INF, Range, intersect, made, union, widened
+from .scalars import Env, Hazard, Reader
 
-Bounds = tuple[float, float, bool]  # lower, upper, and whether 0 is left
-_REFINED: dict[str, Callable[[Range], tuple[Bounds | None, Bounds | None]]] = {
-    "greater": lambda y: ((y.lower, INF, not y.lower >= 0), (-INF, y.upper, True)),
-    "greater_equal": lambda y: ((y.lower, INF, True), (-INF, y.upper, not y.upper <= 0)),
-    "less": lambda y: ((-INF, y.upper, not y.upper <= 0), (y.lower, INF, True)),
-    "less_equal": lambda y: ((-INF, y.upper, True), (y.lower, INF, not y.lower >= 0)),
-    "equal": lambda y: ((y.lower, y.upper, True), (-INF, INF, False) if y.number == 0 else None),
-    "not_equal": lambda y: ((-INF, INF, False) if y.number == 0 else None, (y.lower, y.upper, True)),
-}  # fmt: skip
-_FLIPPED = {"greater": "less", "less": "greater", "greater_equal": "less_equal", "less_equal": "greater_equal", "equal": "equal", "not_equal": "not_equal"}
-
-
-class Env:
-    """What a condition tells of expressions, by their numbers, and the ranges found under it."""
-
-    def __init__(self, known: dict[int, Range] | None = None) -> None:
-        self.known = known or {}
-        self.found = dict(self.known)
-
-
-@dataclass(frozen=True)
-class Hazard:
-    """A place where `function` can leave its domain."""
-
-    node: Node
-    function: str
-    text: str
+ROUNDS = 3  # of a loop's body before what still grows has no bounds
 
 
 class Analysis:
@@ -56,37 +29,99 @@ class Analysis:
         self.ranges: dict[Tensor, Range] = {}
         self.extremes: dict[Tensor, tuple[str, Tensor]] = {}
         self.roots: dict[Node, Expr] = {}
+        self.multiples: dict[Tensor, tuple[Tensor, float]] = {}
         self.hazards: list[Hazard] = []
+        self.users: dict[Node, list[Node]] = {}
+        self._enter(graph)
+
+    def _enter(self, graph: Graph) -> list[Range]:
+        """Visit all nodes; the ranges of the outputs."""
         for node in graph.nodes:
             self._visit(node)
+            for operand in node.operands:
+                self.users.setdefault(operand.node, []).append(node)
+        return [self.ranges[tensor] for tensor in graph.outputs]
 
     def _visit(self, node: Node) -> None:
         op = node.op
-        if op.is_view:
+        if op.regions:
+            self._run(node)
+        elif op.is_view:
             self._copy(node.operands[0], node.output)
         elif hasattr(op, "state"):
             self.ranges[node.output] = self._stored(node.output)
         elif op.pattern in ("opaque", "fusion") or op.is_input:
-            self.ranges.update({tensor: of_dtype(tensor.dtype) for tensor in node.outputs})
+            for tensor in node.outputs:
+                self.ranges.setdefault(tensor, of_dtype(tensor.dtype))
         else:
             self._read(node)
+
+    def _run(self, node: Node) -> None:
+        """Visit the bodies of a branch or loop: their inputs stand for the last operands."""
+        given = [self.ranges[operand] for operand in node.operands]
+        told = node.op.recurrence
+        found: list[list[Range]] = []
+        for name in node.op.regions:
+            body: Graph = getattr(node.op, name)
+            is_branch = len(body.inputs) < len(given)
+            carries = 0 if is_branch else told.carries if told else len(node.outputs)
+            found.append(self._repeat(body, given[len(given) - len(body.inputs) :], carries))
+        for k, tensor in enumerate(node.outputs):
+            ranges = [outputs[k] for outputs in found if len(outputs) == len(node.outputs)]
+            self.ranges[tensor] = ranges[0] if len(ranges) == 1 else union(*ranges) if len(ranges) == 2 else of_dtype(tensor.dtype)
+
+    def _repeat(self, body: Graph, given: Sequence[Range], carries: int) -> list[Range]:
+        """The ranges of a body's results, where the first inputs are those of the step before."""
+        held, told = list(given), len(self.hazards)
+        for turn in range(ROUNDS):
+            self.ranges.update(zip(body.inputs, held, strict=True))
+            del self.hazards[told:]
+            outputs = self._enter(body)
+            if len(outputs) < carries:  # a condition
+                return outputs
+            after = [union(x, y) for x, y in zip(held[:carries], outputs, strict=False)]
+            if after == held[:carries]:
+                break
+            held[:carries] = after if turn == 0 else map(widened, held, after)
+        self.ranges.update(zip(body.inputs, held, strict=True))
+        del self.hazards[told:]
+        outputs = self._enter(body)
+        return [*map(union, held[:carries], outputs), *outputs[carries:]]
 
     def _copy(self, source: Tensor, target: Tensor) -> None:
         self.ranges[target] = self.ranges[source]
         if source in self.extremes:
             self.extremes[target] = self.extremes[source]
 
+    def _scale(self, reader: Reader) -> None:
+        """Note what a node multiplies by a number."""
+        root, node = reader.root, reader.node
+        if not isinstance(root, Scalar) or root.function not in ("multiply", "divide", "negative") or not all(isinstance(x, Variable) for x in root.operands):
+            return
+        numbers = [self.ranges[x].number for x in node.operands]
+        if root.function == "negative":
+            source, factor = node.operands[0], -1.0
+        elif numbers[1]:
+            source, factor = node.operands[0], numbers[1] if root.function == "multiply" else 1 / numbers[1]
+        elif numbers[0] and root.function == "multiply":
+            source, factor = node.operands[1], numbers[0]
+        else:
+            return
+        base, times = self.multiples.get(source, (source, 1.0))
+        self.multiples[node.output] = base, times * factor
+
     def _stored(self, tensor: Tensor) -> Range:
         value = np.asarray(tensor.value)
         if tensor in self.learned or not value.size or value.dtype.kind not in "fiub":
-            return of_dtype(tensor.dtype)
+            # A single number, such as a temperature, is taken not to become 0.
+            return replace(of_dtype(tensor.dtype), zero=value.size != 1 or not value.item())
         low, high = float(np.min(value)), float(np.max(value))
         if tensor.node.op.is_parameter:
             return made(0.0, INF) if low >= 0 else ANY
         return replace(made(low, high), zero=bool((value == 0).any()))
 
     def _read(self, node: Node) -> None:
-        reader = _Reader(self, node)
+        reader = Reader(self, node)
         root = reader.root
         self.roots[node] = root
         if isinstance(root, Variable):
@@ -94,15 +129,10 @@ class Analysis:
             return
         if isinstance(root, Reduce) and root.kind in ("max", "min") and isinstance(root.body, Variable):
             self.extremes[node.output] = root.kind, reader.leaves[root.body.position]
+        self._scale(reader)
         found = reader.evaluate(root, Env())
         limits = of_dtype(node.output.dtype)
         self.ranges[node.output] = found if is_floating(node.output.dtype) else intersect(found, limits.lower, limits.upper)
-
-
-def _least(size: Dim) -> float:
-    """The least value of a size whose symbols are all at least 1: a polynomial that only grows is least where they are 1."""
-    grows = all(coefficient >= 0 and all(isinstance(atom, SymbolAtom) for atom in monomial) for monomial, coefficient in terms_of(size))
-    return float(evaluate(size, dict.fromkeys(symbols_of(size), 1))) if grows else 1.0
 
 
 def of_dtype(dtype: str) -> Range:
@@ -110,151 +140,3 @@ def of_dtype(dtype: str) -> Range:
     if dtype == "bool":
         return BOOLEAN
     return made(0.0, float(np.iinfo(dtype).max)) if dtype.startswith("uint") else ANY
-
-
-class _Reader:
-    """One node's scalar expression over the elements of its operands."""
-
-    def __init__(self, analysis: Analysis, node: Node) -> None:
-        self.analysis, self.node = analysis, node
-        self.leaves: list[Tensor] = []
-        self._known: dict[tuple[Tensor, Index], Expr] = {}
-        index = tuple(as_size(axis) for axis in fresh_axes(node.output.shape))
-        self.root: Expr = node.op.lower(node.output.type, index, *(_Access(self, operand) for operand in node.operands))
-
-    def element(self, tensor: Tensor, index: Index) -> Expr:
-        """A variable for an element; conditions are read down to what they compare."""
-        op = tensor.node.op
-        if tensor.dtype == "bool" and op.pattern in ("pointwise", "injective"):
-            found: Expr = op.lower(tensor.type, index, *(_Access(self, operand) for operand in tensor.node.operands))
-            return found
-        if (tensor, index) not in self._known:
-            self._known[tensor, index] = variable(len(self.leaves), tensor.dtype)
-            self.leaves.append(tensor)
-        return self._known[tensor, index]
-
-    def evaluate(self, x: Expr, env: Env) -> Range:
-        """The range of `x` under `env`."""
-        if x.number not in env.found:
-            env.found[x.number] = self._evaluate(x, env)
-        return env.found[x.number]
-
-    def _evaluate(self, x: Expr, env: Env) -> Range:
-        if isinstance(x, Const):
-            return ANY if x.value != x.value else exactly(float(x.value))
-        if isinstance(x, Variable):
-            return self.analysis.ranges[self.leaves[x.position]]
-        if isinstance(x, IndexValue):
-            return made(0.0, INF) if any(isinstance(atom, Axis) for atom in atoms_of(x.index)) else made(_least(x.index), INF)
-        if isinstance(x, Guard):
-            return replace(union(self.evaluate(x.body, env), self.evaluate(x.otherwise, env)), masked=False)
-        if isinstance(x, Reduce):
-            return self._reduce(x, env)
-        assert isinstance(x, Scalar)
-        if x.function == "select":
-            return self._select(x, env)
-        related = self._related(x)
-        if related is not None:
-            return related
-        return self._apply(x, [self.evaluate(operand, env) for operand in x.operands])
-
-    def _apply(self, x: Scalar, operands: list[Range]) -> Range:
-        leaves = DOMAINS.get(x.function)
-        text = leaves(*operands) if leaves and is_floating(x.dtype) else None
-        if x.function == "multiply" and any(a.masked and b.huge for a, b in (operands, operands[::-1])):
-            text = "is 0 times infinity where `where` took the other branch and this one overflows"
-        if text:
-            self.analysis.hazards.append(Hazard(self.node, x.function, text))
-        if x.function in COMPARISONS:
-            return BOOLEAN
-        if x.function == "cast":
-            return operands[0] if is_floating(x.dtype) else replace(operands[0], zero=operands[0].lower < 1 and operands[0].upper > -1, tiny=False)
-        if x.function == "multiply" and x.operands[0] is x.operands[1]:
-            return square(operands[0])
-        transfer = TRANSFER.get(x.function)
-        return transfer(*operands) if transfer else ANY
-
-    def _reduce(self, x: Reduce, env: Env) -> Range:
-        body = self.evaluate(x.body, env)
-        if x.kind == "sum":
-            return total(body)
-        if x.kind == "prod":
-            return made(0.0, INF, body.may_be_zero) if body.lower >= 0 else ANY
-        if x.kind in ("argmax", "argmin"):
-            return made(0.0, INF)
-        return BOOLEAN if x.dtype == "bool" else body
-
-    def _select(self, x: Scalar, env: Env) -> Range:
-        condition, then, otherwise = x.operands
-        yes, no = self._refine(condition, env)
-        return union(self.evaluate(then, yes), self.evaluate(otherwise, no))
-
-    def _refine(self, condition: Expr, env: Env) -> tuple[Env, Env]:
-        """What is known besides where `condition` holds, and where it does not."""
-        if isinstance(condition, Scalar) and condition.function == "bit_not":
-            holds, fails = self._refine(condition.operands[0], env)
-            return fails, holds
-        if isinstance(condition, Scalar) and condition.function == "bit_and":
-            return self._refine(condition.operands[1], self._refine(condition.operands[0], env)[0])[0], env
-        if not isinstance(condition, Scalar) or condition.function not in _REFINED:
-            return env, env
-        left, right = condition.operands
-        yes, no = dict(env.known), dict(env.known)
-        for name, x, y in ((condition.function, left, right), (_FLIPPED[condition.function], right, left)):
-            if not isinstance(x, Const):
-                for known, bounds in zip((yes, no), _REFINED[name](self.evaluate(y, env)), strict=True):
-                    if bounds is not None:
-                        known[x.number] = intersect(self.evaluate(x, env), *bounds)
-        return Env(yes), Env(no)
-
-    def _related(self, x: Scalar) -> Range | None:
-        """x - max(x) is at most 0, and 0 somewhere; x == max(x) holds somewhere."""
-        if x.function not in ("subtract", "equal"):
-            return None
-        left, right = x.operands
-        if x.function == "equal":
-            return replace(BOOLEAN, top=1.0) if self._is_extreme(left, right) or self._is_extreme(right, left) else None
-        kind = self._is_extreme(left, right)
-        if kind:
-            return made(-INF, 0.0, top=0.0) if kind == "max" else made(0.0, INF)
-        kind = self._is_extreme(right, left)
-        return None if kind is None else made(0.0, INF) if kind == "max" else negate(made(0.0, INF))
-
-    def _is_extreme(self, x: Expr, of: Expr) -> str | None:
-        """Whether `of` is the maximum or minimum of x."""
-        of = _unless_infinite(of)
-        if isinstance(of, Reduce) and of.kind in ("max", "min"):
-            return of.kind if self._is_same(x, of.body) else None
-        if isinstance(x, Variable) and isinstance(of, Variable):
-            kind, source = self.analysis.extremes.get(self.leaves[of.position], ("", None))
-            return kind if source is not None and source is self.leaves[x.position] else None
-        return None
-
-    def _is_same(self, x: Expr, y: Expr) -> bool:
-        """Whether two expressions are equal but for where they read."""
-        if isinstance(x, Variable) and isinstance(y, Variable):
-            return self.leaves[x.position] is self.leaves[y.position]
-        if isinstance(x, Scalar) and isinstance(y, Scalar):
-            return x.function == y.function and all(map(self._is_same, x.operands, y.operands))
-        return x is y
-
-
-def _unless_infinite(x: Expr) -> Expr:
-    """y of `select(y == inf, other, y)`: inputs are finite."""
-    if isinstance(x, Scalar) and x.function == "select":
-        condition, _, otherwise = x.operands
-        if isinstance(condition, Scalar) and condition.function == "equal" and isinstance(condition.operands[1], Const):
-            return otherwise if abs(condition.operands[1].value) == INF and condition.operands[0] is otherwise else x
-    return x
-
-
-class _Access:
-    """How an op reads an operand while its expression is written."""
-
-    def __init__(self, reader: _Reader, tensor: Tensor) -> None:
-        self.tensor = tensor
-        self.type: TensorType = tensor.type
-        self.read = partial(reader.element, tensor)
-
-    def __call__(self, index: Index) -> Expr:
-        return self.read(index)

@@ -164,7 +164,7 @@ def cost(of: Tensor | Iterable[Tensor] | Graph | Executable, *, updates: Mapping
         compilation = compilation_of(of, updates, mode)
         program = lower_graph(compilation.compiled)
         emitted = emit_program(program, host(), input_specs(compilation.signature)[1], _Unwritten)
-    return Cost(describe(emitted.launches), compilation, program, emitted)
+        return Cost(describe(emitted.launches), compilation, program, emitted)
 
 
 def compilation_of(of: Tensor | Iterable[Tensor] | Graph | Executable, updates: Mapping[Tensor, Tensor] | None = None, mode: str = "train") -> Compilation:

@@ -18,6 +18,7 @@ from .finding import Finding
 from .ranges import INF
 
 LOGITS = "take the loss of the logits: nn.functional.binary_cross_entropy_with_logits, or nn.functional.cross_entropy for classes"
+_PLAIN = ("add", "subtract", "multiply", "divide", "negative", "exp")
 PATHS = "use a function with a slope, such as a sigmoid for a step, or say gd.stop_gradient if that is meant"
 
 
@@ -26,13 +27,29 @@ def saturations(graph: Graph, analysis: Analysis, learned: Sequence[Tensor]) -> 
     parameters = {tensor.node for tensor in learned}
     for node in graph.nodes:
         difference = _squared(node, analysis)
-        if difference is None or node.provenance.is_derived:
+        if difference is None or node.provenance.is_derived or _is_weight(node, analysis, parameters):
             continue
         for side in difference.node.operands:
             source = _moved(side).node
             if _flattens(source, analysis) and parameters & set(topological_order([source.output])):
                 text = f"the squared error of {source.op.name}: its gradient vanishes where {source.op.name} is close to 0 or 1, right or wrong"
                 yield Finding("saturation", text, LOGITS, source.provenance.source, source)
+
+
+def _is_weight(node: Node, analysis: Analysis, parameters: Collection[Node]) -> bool:
+    """Whether what is learned is multiplied by `node`, as in the focal loss: then it is no error itself."""
+    pending = [node]
+    while pending:
+        factor = pending.pop()
+        for user in analysis.users.get(factor, ()):
+            root = analysis.roots.get(user)
+            if not isinstance(root, Scalar) or root.function not in ("multiply", "negative") or user.provenance.is_derived:
+                continue
+            others = [x for x in user.operands if x.node is not factor]
+            if set(parameters) & set(topological_order(others)):
+                return True
+            pending.append(user)
+    return False
 
 
 def _squared(node: Node, analysis: Analysis) -> Tensor | None:
@@ -48,12 +65,28 @@ def _squared(node: Node, analysis: Analysis) -> Tensor | None:
 
 
 def _flattens(node: Node, analysis: Analysis) -> bool:
-    """Whether the values lie between 0 and 1 and those of the operand have no bounds."""
+    """Whether the values lie between 0 and 1 and those that they are computed from, with numbers alone, have no bounds."""
     found = analysis.ranges.get(node.output)
-    if found is None or (found.lower, found.upper) != (0.0, 1.0) or len(node.operands) != 1 or not isinstance(analysis.roots.get(node), Scalar):
+    if found is None or (found.lower, found.upper) != (0.0, 1.0):
         return False
-    operand = analysis.ranges[node.operands[0]]
-    return is_floating(node.operands[0].dtype) and (operand.lower, operand.upper) == (-INF, INF)
+    inner = _bare(node.output, analysis)
+    source = inner if _is_free(inner, analysis) else inner.node.operands[0] if len(inner.node.operands) == 1 else inner
+    return _is_free(source, analysis) and (source is inner or isinstance(analysis.roots.get(inner.node), Scalar))
+
+
+def _is_free(tensor: Tensor, analysis: Analysis) -> bool:
+    found = analysis.ranges[tensor]
+    return is_floating(tensor.dtype) and (found.lower, found.upper) == (-INF, INF)
+
+
+def _bare(tensor: Tensor, analysis: Analysis) -> Tensor:
+    """What is only shifted, scaled and raised by numbers in `tensor`, as in 1 / (1 + exp(-x))."""
+    while True:
+        root = analysis.roots.get(tensor.node)
+        varying = [operand for operand in tensor.node.operands if analysis.ranges[operand].number is None]
+        if not isinstance(root, Scalar) or root.function not in _PLAIN or len(varying) != 1 or _is_free(tensor, analysis):
+            return tensor
+        tensor = _moved(varying[0])
 
 
 def rectified(graph: Graph) -> list[Tensor]:
@@ -106,9 +139,9 @@ def dead_paths(graph: Graph, analysis: Analysis, parameters: Iterable[Tensor], t
 
 def _stops(node: Node, analysis: Analysis) -> bool:
     """Whether no change of the operands changes the result a little: it has steps, or is the same for all of them."""
-    if not is_floating(node.output.dtype) or not any(is_floating(x.dtype) for x in node.operands):
+    if not any(is_floating(x.dtype) for x in node.outputs) or not any(is_floating(x.dtype) for x in node.operands):
         return True
-    if analysis.ranges[node.output].number is not None:
+    if all(analysis.ranges[x].number is not None for x in node.outputs):
         return True
     return node.op.pattern == "pointwise" and _is_flat(node.op, tuple(x.type for x in node.operands))
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..calculus import grad
+from ..collection import paused_collection
 from ..compiler import Executable
 from ..errors import GradientError
 from ..ir import Graph, Node, Tensor
@@ -13,14 +14,19 @@ from ..ir.provenance import Source
 from ..kernel.expression import Scalar, Variable
 from ..nn.buffer import is_buffer
 from ..types import is_floating, is_integer
-from .analysis import Analysis, Hazard
+from .analysis import Analysis
 from .finding import Finding
 from .learning import dead_paths, saturations
+from .scalars import Hazard
 from .transfer import REMEDIES
 
 WHERE = "gd.where passes the value but not the gradient on: give the inner function a safe operand, gd.where(c, f(gd.where(c, x, safe)), y)"
 
 
+_NO_PATH = "no path leads from it to the loss: use it, or take no gradient by it"
+
+
+@paused_collection()
 def lint(of: Tensor | Iterable[Tensor] | Graph | Executable, *, parameters: Iterable[Tensor] = ()) -> list[Finding]:
     """Every mistake found in the graph of `of`, in the order of the user's lines; an empty list is good.
 
@@ -37,9 +43,12 @@ def lint(of: Tensor | Iterable[Tensor] | Graph | Executable, *, parameters: Iter
         candidates = []
     else:
         candidates = learned or [x for x in given.inputs if is_floating(x.dtype)]
-        graph = Graph([*outputs, *_gradients(outputs, candidates)])
+        gradients = list(_gradients(outputs, candidates))
+        moved = {by for by, gradient in gradients if gradient.node.operands}
+        learned = [tensor for tensor in learned if tensor in moved or not gradients]
+        graph = Graph([*outputs, *(gradient for _, gradient in gradients)])
     analysis = Analysis(graph, learned)
-    found = [*_hazards(graph, analysis), *_cuts(given), *_broadcasts(given, analysis), *_unused(given, parameters), *_zeros(outputs, analysis)]
+    found = [*_hazards(analysis), *_cuts(given), *_broadcasts(given, analysis), *_unused(given, parameters), *_zeros(outputs, analysis)]
     found += [*saturations(given, analysis, learned), *dead_paths(given, analysis, candidates, {one.node for one in found})]
     return sorted(found, key=lambda one: (one.source is None, one.source or Source("", 0), one.rule))
 
@@ -52,26 +61,27 @@ def _outputs(of: Tensor | Iterable[Tensor] | Graph | Executable) -> tuple[Tensor
     return (of,) if isinstance(of, Tensor) else tuple(of)
 
 
-def _gradients(outputs: Iterable[Tensor], wrt: list[Tensor]) -> Iterator[Tensor]:
+def _gradients(outputs: Iterable[Tensor], wrt: list[Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """What each output is differentiated by, and the gradient."""
     for tensor in outputs:
         reached = {node.output for node in Graph(tensor).nodes}
         connected = [x for x in wrt if x in reached]
         if not is_floating(tensor.dtype) or not connected:
             continue
         try:
-            yield from grad(tensor if tensor.ndim == 0 else FUNCTIONS["sum"](tensor), connected)
+            yield from zip(connected, grad(tensor if tensor.ndim == 0 else FUNCTIONS["sum"](tensor), connected), strict=True)
         except GradientError:  # some ops have no derivative
             continue
 
 
-def _hazards(graph: Graph, analysis: Analysis) -> Iterator[Finding]:
+def _hazards(analysis: Analysis) -> Iterator[Finding]:
     """One finding for each forward node, the one nearest to it."""
     seen: set[Node] = set()
     for hazard in sorted(analysis.hazards, key=lambda hazard: hazard.node.provenance.is_derived):
         forward = _forward(hazard.node)
         if forward not in seen:
             seen.add(forward)
-            yield _tell(graph, analysis, hazard, forward)
+            yield _tell(analysis, hazard, forward)
 
 
 def _forward(node: Node) -> Node:
@@ -80,9 +90,9 @@ def _forward(node: Node) -> Node:
     return min(older, key=lambda origin: origin.number) if known.is_derived and older else node
 
 
-def _tell(graph: Graph, analysis: Analysis, hazard: Hazard, forward: Node) -> Finding:
+def _tell(analysis: Analysis, hazard: Hazard, forward: Node) -> Finding:
     text = f"{'' if hazard.node is forward else 'the derivative of '}{forward.op.name} {hazard.text}"
-    readers = [user for user in graph.users.get(forward, ()) if not user.provenance.is_derived]
+    readers = [user for user in analysis.users.get(forward, ()) if not user.provenance.is_derived]
     hidden = bool(readers) and all(_is_where(analysis, user) for user in readers)
     function = getattr(forward.op, "function", hazard.function)
     remedy = WHERE if hidden or hazard.function == "multiply" else REMEDIES.get(function, REMEDIES.get(hazard.function, ""))
@@ -136,9 +146,12 @@ def _unused(graph: Graph, parameters: Iterable[Tensor]) -> Iterator[Finding]:
             yield Finding("unused parameter", text, "use it, or leave it out of what is learned", tensor.node.provenance.source, tensor.node)
 
 
-def _zeros(outputs: Iterable[Tensor], analysis: Analysis) -> Iterator[Finding]:
+def _zeros(outputs: Sequence[Tensor], analysis: Analysis) -> Iterator[Finding]:
+    derivatives = any(tensor.node.provenance.is_derived for tensor in outputs)
     for tensor in outputs:
+        if derivatives and not tensor.node.operands and not tensor.node.op.is_parameter and analysis.ranges[tensor].number == 0:
+            yield Finding("zero gradient", f"an output of type {tensor.type} is always 0", _NO_PATH, tensor.node.provenance.source, tensor.node)
         if tensor.node.provenance.is_derived and analysis.ranges[tensor].number == 0:
             by = next((by.name or by.node.told for index, _, by in tensor.node.provenance.cotangents if index == tensor.index), "a tensor")
             text = f"the gradient by {by} is always 0"
-            yield Finding("zero gradient", text, "no path leads from it to the loss", tensor.node.provenance.source, tensor.node)
+            yield Finding("zero gradient", text, _NO_PATH, tensor.node.provenance.source, tensor.node)

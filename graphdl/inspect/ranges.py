@@ -53,12 +53,17 @@ def exactly(value: float) -> Range:
 
 
 def union(x: Range, y: Range) -> Range:
-    """What either holds; masked if one side is the number 0."""
-    masked = x.masked or y.masked or (x.number == 0) != (y.number == 0)
+    """What either holds."""
     zero = x.may_be_zero or y.may_be_zero
     return replace(
-        made(min(x.lower, y.lower), max(x.upper, y.upper), zero, tiny=x.tiny or y.tiny, huge=x.huge or y.huge, steep=x.steep or y.steep), masked=masked
+        made(min(x.lower, y.lower), max(x.upper, y.upper), zero, tiny=x.tiny or y.tiny, huge=x.huge or y.huge, steep=x.steep or y.steep),
+        masked=x.masked or y.masked,
     )
+
+
+def widened(x: Range, y: Range) -> Range:
+    """`y`, which holds `x`, without the bounds that it has moved."""
+    return replace(y, lower=y.lower if y.lower == x.lower else -INF, upper=y.upper if y.upper == x.upper else INF)
 
 
 def intersect(x: Range, lower: float, upper: float, zero: bool = True) -> Range:
@@ -99,13 +104,13 @@ def _times(a: float, b: float) -> float:
 
 
 def reciprocal(x: Range) -> Range:
-    """1 / x; all numbers if x may be 0."""
+    """1 / x; all numbers if x may be 0. What overflows has a reciprocal that is 0."""
     if x.may_be_zero or x.lower < 0 < x.upper:
-        return ANY if x.lower < 0 else made(0.0 if x.upper == INF else 1 / x.upper, INF, False)
+        return ANY if x.lower < 0 else made(0.0 if x.upper == INF else 1 / x.upper, INF, False, tiny=x.huge)
     low, high = (INF if x.upper == 0 else 1 / x.upper), (INF if x.lower == 0 else 1 / x.lower)
     if x.upper == 0:
         low, high = -INF, 1 / x.lower
-    return made(min(low, high), max(low, high), False)
+    return made(min(low, high), max(low, high), False, tiny=x.huge)
 
 
 def total(x: Range) -> Range:

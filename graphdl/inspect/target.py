@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+import traceback
 from functools import reduce
 from pathlib import Path
 from types import FunctionType
@@ -67,9 +68,19 @@ def _run(path: Path) -> Any:
     sys.path.insert(0, str(path.resolve().parent))
     try:
         spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise GraphdlError(f"{path} cannot be run:\n{_told(error, path)}") from error
     finally:
         sys.path.pop(0)
     return module
+
+
+def _told(error: BaseException, path: Path) -> str:
+    """The traceback from the file on, without what ran it."""
+    trace = error.__traceback__
+    while trace is not None and Path(trace.tb_frame.f_code.co_filename) != path.resolve():
+        trace = trace.tb_next
+    return "".join(traceback.format_exception(type(error), error, trace)).rstrip()
 
 
 def _take(module: Any, name: str, text: str) -> Any:

@@ -45,7 +45,7 @@ def root(x: Range) -> Range:
 
 def divide(x: Range, y: Range) -> Range:
     """x / y."""
-    return replace(multiply(x, reciprocal(y)), zero=x.may_be_zero, tiny=x.tiny)
+    return replace(multiply(x, reciprocal(y)), zero=x.may_be_zero, tiny=x.tiny or y.huge)
 
 
 def power(x: Range, y: Range) -> Range:

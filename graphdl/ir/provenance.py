@@ -55,10 +55,19 @@ class Provenance:
     def merge(self, other: Provenance) -> None:
         if other is self:
             return
+        sources = self._lines(other)
         self.inherit(other)
+        self.sources = sources
         self.passes = joined(self.passes, other.passes)
         self.cotangents = joined(self.cotangents, other.cotangents)
         self.is_derived = self.is_derived and other.is_derived
+
+    def _lines(self, other: Provenance) -> frozenset[Source]:
+        """The lines of both; if one declared a node and the other derives the same, those of the declaration."""
+        if self.is_derived == other.is_derived:
+            return joined(self.sources, other.sources)
+        declared, derived = (other, self) if self.is_derived else (self, other)
+        return declared.sources or derived.sources
 
     def inherit(self, other: Provenance) -> None:
         """Know where the other comes from."""

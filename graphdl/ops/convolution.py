@@ -10,7 +10,7 @@ import numpy as np
 
 from ..constraints import unify
 from ..errors import ShapeError, TypeRuleError
-from ..formula import Call, Formula
+from ..formula import Call, Equation, Formula, Name, Number
 from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Expr, Index, const, fresh_axes, fresh_axis, guard, reduce
 from ..op import Access, Array, Sample, function, sample_array
@@ -98,7 +98,9 @@ class Convolution(Windowed):
         return reduce("sum", (channel, *taps), element * w((o, as_size(channel), *within)))
 
     def formula(self, node: Node, *operands: Formula) -> Formula:
-        return Call("conv", operands)
+        told = {"stride": self.strides, "dilation": self.dilation, "spread": self.input_dilation, "groups": (self.groups,)}
+        others = [(name, values[0] if len(set(values)) == 1 else values) for name, values in told.items() if set(values) != {1}]
+        return Call("conv", (*operands, *(Equation((Name(name), Number(str(value)))) for name, value in others)))
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:

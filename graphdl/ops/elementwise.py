@@ -18,6 +18,7 @@ from ..kernel import interpretation
 from ..kernel.derivative import derivative
 from ..kernel.expression import Const, Expr, Index, Scalar, Variable, const, inline, transform, variable, walk
 from ..op import REGISTRY, Access, Array, Op
+from ..sizes import Size
 from ..types import Shape, TensorType, is_floating, promote, promote_scalar
 from .source import full, full_value
 
@@ -211,9 +212,12 @@ def _show(shape: Shape) -> str:
     return f"({', '.join(map(str, shape))})"
 
 
+_WEAK = (bool, int, float, Size)
+
+
 def align(*values: Any, floating: bool = False) -> tuple[Tensor, ...]:
-    """Tensors of one shape and dtype from tensors, arrays and Python numbers, by NumPy's rules of broadcasting and
-    promotion. Python numbers are weak. With `floating`, integers and bools become float64."""
+    """Tensors of one shape and dtype from tensors, arrays, Python numbers and sizes, by NumPy's rules of broadcasting and
+    promotion. Python numbers and sizes are weak. With `floating`, integers and bools become float64."""
     dtype = common_dtype(values)
     if floating and not is_floating(dtype):
         dtype = "float64"
@@ -234,15 +238,15 @@ def describe(value: Any) -> str:
 
 
 def common_dtype(values: Sequence[Any]) -> str:
-    """The promoted dtype of tensors and arrays, then of Python numbers, which are weak."""
+    """The promoted dtype of tensors and arrays, then of Python numbers and sizes, which are weak."""
     dtype: str | None = None
     for value in values:
-        if not isinstance(value, (bool, int, float)):
+        if not isinstance(value, _WEAK):
             own = value.dtype if isinstance(value, Tensor) else as_tensor(value).dtype
             dtype = own if dtype is None else promote(dtype, own)
     for value in values:
-        if isinstance(value, (bool, int, float)):
-            kind: type = type(value)
+        if isinstance(value, _WEAK):
+            kind: type = int if isinstance(value, Size) else type(value)
             default = {bool: "bool", int: "int64", float: "float32"}[kind]
             dtype = default if dtype is None else promote_scalar(dtype, kind)
     assert dtype is not None
@@ -250,7 +254,7 @@ def common_dtype(values: Sequence[Any]) -> str:
 
 
 def _fit(value: Any, shape: Shape, dtype: str) -> Tensor:
-    if isinstance(value, (bool, int, float)):
+    if isinstance(value, _WEAK):
         return full(shape, value, dtype)
     if isinstance(value, Tensor) and value.dtype == dtype and value.shape == shape:
         return value

@@ -11,7 +11,8 @@ import numpy as np
 
 from ..constraints import unify
 from ..errors import IndexOutOfRangeError, ShapeError, TypeRuleError
-from ..formula import Formula, Indexed, Name
+from ..formula import Call, Formula, Indexed, Name, bracketed
+from ..formula import add as plus
 from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Expr, Index, fresh_axis, index_value, load, loaded_index
 from ..kernel.program import Scatter
@@ -219,6 +220,10 @@ class ScatterAdd(Op):
     def jvp(self, tangents: Sequence[Tensor | None], output: Tensor, *operands: Tensor) -> Tensor | None:
         base, _, updates = (full(x.shape, 0, x.dtype) if tangent is None else tangent for tangent, x in zip(tangents, operands, strict=True))
         return self(base, operands[1], updates)
+
+    def formula(self, node: Node, *operands: Formula) -> Formula:
+        base, indices, updates = operands
+        return plus(base, Call(self.name, (updates, bracketed([*([Name(":")] * self.axis), indices]))))
 
     def lower_steps(self, lowering: Lowering, outputs: Sequence[Tensor], operands: Sequence[Tensor]) -> None:
         base, indices, updates = operands

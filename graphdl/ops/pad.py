@@ -9,7 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import ShapeError, TypeRuleError
-from ..ir import Tensor, as_tensor
+from ..formula import ZERO, Call, Formula, bracketed, places_of
+from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Expr, Index, all_of, compare, const, guard
 from ..op import Access, Array, Op, Sample, function, sample_array
 from ..sizes import Dim
@@ -120,6 +121,11 @@ class Place(Linear):
         (x,) = operands
         unmoved = x.shape == self.shape and all(start == 0 for start in self.starts) and all(step == 1 for step in self.steps)
         return x if unmoved else None
+
+    def formula(self, node: Node, *operands: Formula) -> Formula:
+        (x,) = operands
+        places = places_of(self.starts, node.operands[0].shape, self.steps, self.shape)
+        return Call("place", (x, bracketed(places))) if places and x != ZERO else x
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:

@@ -10,7 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import TypeRuleError
-from ..ir import Tensor
+from ..formula import Call, Formula
+from ..ir import Node, Tensor
 from ..kernel.expression import Expr, Index, apply, cast, compare, const, index_value
 from ..op import Access, Array, Op, Sample
 from ..types import Shape, TensorType, as_shape
@@ -34,6 +35,7 @@ class RandomBits(Op):
 
     name: ClassVar[str] = "random_bits"
     pattern: ClassVar[str] = "injective"
+    is_random: ClassVar[bool] = True
     shape: Shape
     stream: int
 
@@ -64,6 +66,9 @@ class RandomBits(Op):
         for k in (2, 1, 0):
             chosen = apply("select", compare("equal", flat % 4, k), words[k], chosen)
         return chosen
+
+    def formula(self, node: Node, *operands: Formula) -> Formula:
+        return Call(self.name, operands, str(self.stream))
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:

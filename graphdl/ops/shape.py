@@ -10,7 +10,7 @@ import numpy as np
 
 from ..constraints import unify
 from ..errors import ShapeError
-from ..formula import Call, Formula, Indexed, Number, reshaped, transposed
+from ..formula import ZERO, Call, Formula, Indexed, places_of, reshaped, transposed
 from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Expr, Index
 from ..op import Access, Array, Op, Sample, function, normalize_axis, sample_array
@@ -173,8 +173,17 @@ class Transpose(Linear):
         return None
 
     def formula(self, node: Node, *operands: Formula) -> Formula:
-        swapped = self.axes == (*range(len(self.axes) - 2), len(self.axes) - 1, len(self.axes) - 2)
-        return transposed(operands[0]) if swapped else Call("transpose", (reshaped(operands[0]),), "".join(map(str, self.axes)))
+        if self.axes == (1, 0):
+            return transposed(operands[0])
+        # Axes of size 1 may stand anywhere.
+        held = [k for k, size in enumerate(node.operands[0].shape) if size != 1]
+        axes = [held.index(k) for k in self.axes if k in held]
+        rank = len(axes)
+        if axes == sorted(axes):
+            return reshaped(operands[0])
+        if axes == [*range(rank - 2), rank - 1, rank - 2]:
+            return transposed(operands[0])
+        return Call("transpose", (reshaped(operands[0]),), "".join(map(str, axes)))
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:
@@ -225,17 +234,8 @@ class Slice(Linear):
         return Full(x.node.op.value, x.dtype, self.sizes)() if isinstance(x.node.op, Full) else None
 
     def formula(self, node: Node, *operands: Formula) -> Formula:
-        parts = [Number(self._range(axis, whole)) for axis, whole in enumerate(node.operands[0].shape)]
-        lead = next((k for k, part in enumerate(parts) if part.text != ":"), len(parts))
-        return Indexed(operands[0], (*([Number("…")] if lead else []), *parts[lead:])) if lead < len(parts) else operands[0]
-
-    def _range(self, axis: int, whole: Dim) -> str:
-        start, size, step = self.starts[axis], self.sizes[axis], self.steps[axis]
-        if (start, size, step) == (0, whole, 1):
-            return ":"
-        if size == 1:
-            return str(start)
-        return f"{start}:{start + size * step}" + (f":{step}" if step != 1 else "")
+        places = places_of(self.starts, self.sizes, self.steps, node.operands[0].shape)
+        return Indexed(operands[0], places) if places and operands[0] != ZERO else operands[0]
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:

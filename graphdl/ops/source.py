@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import ShapeError, TypeRuleError
-from ..formula import Counter, Formula, Name, label_name, number
+from ..formula import CONSTANT, Counter, Formula, label_name, number
 from ..ir import Node, Tensor
 from ..kernel.expression import Expr, Index, cast, const, index_value
 from ..op import Access, Array, Op, Sample, function
@@ -154,7 +154,7 @@ class Constant(Op):
         return self.state.read()
 
     def formula(self, node: Node, *operands: Formula) -> Formula:
-        return number(self.state.read().item()) if self.state.read().size == 1 else Name("C")
+        return number(self.state.read().item()) if self.state.read().size == 1 else CONSTANT
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:

@@ -91,6 +91,10 @@ def _relation(sign: str) -> Callable[..., Formula]:
     return lambda x, y: formula.related(x, sign, y)
 
 
+def _heaviside(x: Formula, y: Formula) -> Formula:
+    return call("H", formula.subtract(x, y))
+
+
 _define("add", "x + y, elementwise.", np.add, "fi", notation=formula.add)
 _define("subtract", "x - y, elementwise.", np.subtract, "fi", notation=formula.subtract)
 _define("multiply", "x * y, elementwise.", np.multiply, "fi", notation=formula.multiply)
@@ -132,7 +136,7 @@ _define("atanh", "Inverse hyperbolic tangent.", np.arctanh, low=-0.8, high=0.8)
 _define("erf", "The error function.", interpretation.erf)
 _define("erfc", "1 - erf(x), exact for large x.", interpretation.erfc)
 _define("softplus", "log(1 + exp(x)), without overflow.", interpretation.softplus)
-_define("share", "1 where x > y, 1/2 where x = y, else 0: the derivative of max(x, y) by x.", interpretation.share)
+_define("share", "1 where x > y, 1/2 where x = y, else 0: the derivative of max(x, y) by x.", interpretation.share, notation=_heaviside)
 _define("equal", "x == y", np.equal, "fib", notation=formula.equal)
 _define("not_equal", "x != y", np.not_equal, "fib", notation=_relation("≠"))
 _define("less", "x < y", np.less, "fib", notation=_relation("<"))

@@ -92,6 +92,8 @@ class Size:
     def __add__(self, other: Dim) -> Dim:
         if isinstance(other, int):
             return self if other == 0 else self._plus(other)
+        if not isinstance(other, Size):
+            return NotImplemented
         return _combine(self.terms, other.terms)
 
     __radd__ = __add__
@@ -116,6 +118,8 @@ class Size:
             if other == 0:
                 return 0
             return self if other == 1 else Size(tuple((m, c * other) for m, c in self.terms))
+        if not isinstance(other, Size):
+            return NotImplemented
         products = [(_sorted(m1 + m2), c1 * c2) for m1, c1 in self.terms for m2, c2 in other.terms]
         return collect(products)
 

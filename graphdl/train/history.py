@@ -63,6 +63,7 @@ class History(dict[str, list[float]]):
                 if name in self:
                     axes.plot(range(1, len(self[name]) + 1), self[name], marker=".", label=label)
             axes.set(xlabel="epoch", ylabel=measure)
+            axes.xaxis.get_major_locator().set_params(integer=True)
             axes.legend()
         if path is not None:
             figure.savefig(path)

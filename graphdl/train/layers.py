@@ -120,6 +120,7 @@ class LayerReport(Callback):
             for layer in getattr(self.looks[-1], name) if self.looks else ():
                 draw([look.epoch + 1 for look in self.looks], [getattr(look, name)[layer] for look in self.looks], marker=".", label=layer)
             axes.set(xlabel="epoch", ylabel={"ratio": "update / weight", "dead": "dead units"}.get(name, f"norm of the {name}"))
+            axes.xaxis.get_major_locator().set_params(integer=True)
             if self.looks and len(getattr(self.looks[-1], name)) <= 12:
                 axes.legend(fontsize="x-small")
         if path is not None:

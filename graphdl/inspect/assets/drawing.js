@@ -70,7 +70,7 @@ class Drawing {
   fit() {
     const box = this.svg.getBoundingClientRect();
     const scale = Math.max(0.05, Math.min(1.2, box.width / (this.shown.width + 60), box.height / (this.shown.height + 80)));
-    this.place = { x: (box.width - this.shown.width * scale) / 2, y: 40, scale };
+    this.place = { x: (box.width - this.shown.width * scale) / 2, y: 30 + 36 * scale, scale };
     this.show();
   }
 

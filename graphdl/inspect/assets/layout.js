@@ -1,6 +1,6 @@
 "use strict";
 // Boxes for what is shown, and their places: forward from top to bottom, and beside it the gradient from bottom to top.
-const HEIGHT = 40, GAP = 80, MANY = 90, MOST = 4000, SPACE = 24;
+const HEIGHT = 40, GAP = 80, MANY = 120, MOST = 4000, SPACE = 24, WIDE = 24;
 
 function boxesOf(data, view) {
   const boxes = new Map(), home = new Map(), edges = new Map();
@@ -28,14 +28,26 @@ function boxesOf(data, view) {
   return { boxes, home, edges: [...edges.values()] };
 }
 
-// Layers by the longest path, in one sweep: nodes come in order of computation, and groups where their first node does.
-function layered(boxes, edges, upwards) {
+// A row in pieces that a screen can show.
+function wrapped(row) {
+  const pieces = Math.ceil(row.length / WIDE), size = Math.ceil(row.length / pieces);
+  return Array.from({ length: pieces }, (_, k) => row.slice(k * size, (k + 1) * size));
+}
+
+// How deep each box lies, by the longest path, in one sweep: nodes come in order of computation, and groups where their first node does.
+function depths(boxes, edges) {
   const rank = new Map(boxes.map((box) => [box.key, 0])), order = new Map(boxes.map((box, k) => [box.key, k]));
   for (const [from, to] of [...edges].sort((a, b) => order.get(a[0]) - order.get(b[0]))) {
     if (order.get(from) < order.get(to)) rank.set(to, Math.max(rank.get(to), rank.get(from) + 1));
   }
-  const rows = [], places = new Map(), near = new Map(boxes.map((box) => [box.key, []]));
-  for (const box of boxes) (rows[rank.get(box.key)] ||= []).push(box);
+  return rank;
+}
+
+// Layers by depth.
+function layered(boxes, edges, rank, upwards) {
+  const ranks = [], places = new Map(), near = new Map(boxes.map((box) => [box.key, []]));
+  for (const box of boxes) (ranks[rank.get(box.key)] ||= []).push(box);
+  const rows = ranks.flatMap((row) => wrapped(row));
   for (const [from, to] of edges) { near.get(from).push(to); near.get(to).push(from); }
   const put = (row) => row.reduce((x, box) => { places.set(box.key, x + box.width / 2); return x + box.width + SPACE; }, 0);
   rows.forEach(put);
@@ -54,7 +66,10 @@ function layered(boxes, edges, upwards) {
 
 function arranged(boxes, edges, upwards) {
   if (!boxes.length) return { width: 0, height: 0, paths: new Map() };
-  if (boxes.length > MANY || edges.length > 4 * MANY) return layered(boxes, edges, upwards);
+  const rank = depths(boxes, edges);
+  // Dagre takes as long as all layers that edges cross are many.
+  const crossed = edges.reduce((sum, [from, to]) => sum + Math.abs(rank.get(to) - rank.get(from)), 0);
+  if (boxes.length + crossed > MANY) return layered(boxes, edges, rank, upwards);
   const graph = new dagre.graphlib.Graph();
   graph.setGraph({ rankdir: upwards ? "BT" : "TB", nodesep: 16, ranksep: 30 });
   graph.setDefaultEdgeLabel(() => ({}));

@@ -29,7 +29,7 @@ class Page {
       this.markKernel();
       return;
     }
-    if (!this.view.folded) this.view.folded = new Set(this.view.nodes.length > 120 ? this.allGroups() : []);
+    if (!this.view.folded) this.view.folded = new Set(this.view.nodes.length > 60 ? this.allGroups() : []);
     this.redraw();
     this.drawing.fit();
   }
@@ -53,7 +53,13 @@ class Page {
 
   fold(group) { this.view.folded.add(group); this.redraw(); this.drawing.fit(); }
 
-  unfold(group) { this.view.folded.delete(group); this.redraw(); }
+  // What was folded is shown whole if it can be read, else from its first node on.
+  unfold(group) {
+    this.view.folded.delete(group);
+    this.redraw();
+    this.drawing.fit();
+    if (this.drawing.place.scale < 0.3) this.drawing.centre(this.view.nodes.find((id) => this.data.around(this.view.group.get(id)).includes(group)));
+  }
 
   foldAll(folded) { this.view.folded = new Set(folded ? this.allGroups() : []); this.open(this.isTable ? 0 : this.current); }
 

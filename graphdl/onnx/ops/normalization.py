@@ -25,7 +25,8 @@ def _batch_normalization(call: Call, x: Tensor, scale: Tensor, bias: Tensor, mea
     # `training_mode` since opset 14: then the batch's own statistics are used, and the running ones move towards them.
     epsilon = call.attribute("epsilon", 1e-5)
     if not call.attribute("training_mode", 0):
-        return _normalised(x, mean, variance, scale, bias, epsilon)
+        frozen = FUNCTIONS["stop_gradient"]  # statistics are counted, not learned
+        return _normalised(x, frozen(mean), frozen(variance), scale, bias, epsilon)
     axes = (0, *range(2, x.ndim))
     own_mean, own_variance = x.mean(axis=axes), x.var(axis=axes)
     momentum = call.attribute("momentum", 0.9)
