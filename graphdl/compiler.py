@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .budget import Budget
 from .collection import paused_collection
 from .constraints import collect, unify
 from .declaration import Declaration
@@ -108,17 +109,24 @@ def compile(
     mode: str = "train",
     passes: str | Sequence[str] = "default",
     check: str | None = None,
+    memory_limit: str | int | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> Executable:
     """Compile `outputs` as a function of `inputs` (all placeholders in order of first use, unless given).
 
     `updates` maps parameters to their new values, written in place at the end of every call. `backend` is "native" or
     "numpy"; `threads` defaults to the number of usable cores; `mode` is "train" or "inference" (no dropout, no updates
     of random state); `passes` is "default", "none" or a list of names.
-    Raises CompileError for unknown options, unfit updates, and placeholders that are not listed.
+
+    With a `memory_limit` ("512 MiB" or bytes), what a call holds at most (`gd.cost(f).peak_memory`) stays below it: values that the backward pass
+    reads are computed again instead of being held, as few as will do, and results are the same bits. Where sizes are symbolic, `sizes` names
+    the largest that will be called with, as {"N": 64}; a call that would take more than the limit raises MemoryLimitError.
+    Raises CompileError for unknown options, unfit updates, and placeholders that are not listed, and MemoryLimitError where a limit is too low.
     """
     options = Options(backend, threads, check, isinstance(outputs, Tensor))
     with paused_collection():
-        return assemble(prepare(outputs, inputs, updates=updates, mode=mode, passes=passes), options)
+        compilation = prepare(outputs, inputs, updates=updates, mode=mode, passes=passes)
+        return assemble(_limited(compilation, memory_limit, sizes), options)
 
 
 def assemble(compilation: Compilation, options: Options, code: Sequence[bytes] = ()) -> Executable:
@@ -168,6 +176,16 @@ def prepare(
         changes |= _random_updates(Graph([*ends, *changes.values()]), changes)
     source = Graph([*ends, *changes.values()], inputs)
     return Compilation(Declaration(source, len(ends), tuple(changes)), passes, mode)
+
+
+def _limited(compilation: Compilation, limit: str | int | None, sizes: Mapping[str, int] | None) -> Compilation:
+    """The compilation under a memory limit, if one is given. Raises CompileError."""
+    if limit is None and sizes is not None:
+        raise CompileError("sizes are for a memory_limit, and none is given")
+    if limit is None:
+        return compilation
+    budget = Budget.of(limit, sizes or {}, compilation.signature)
+    return Compilation(compilation.declared, compilation.passes, compilation.mode, budget)
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import numpy as np
 
 from graphdl.pipeline import Compilation
 from graphdl.signature import Signature
-from graphdl.sizes import Dim, SymbolAtom, as_size
+from graphdl.sizes import Dim, SymbolAtom, as_size, evaluate
 from graphdl.types import numpy_dtype
 
 from .bundle import Bundle
@@ -52,11 +52,32 @@ class Making:
         """The module and its launches."""
         from .codegen.shapes import write_shapes
 
-        emitted = self.emit()
+        emitted = self._planned()
         self._derived: list[Dim] = []
         self._outputs = [[b.name, b.type.dtype, [self._size(size) for size in b.type.shape]] for b in self.program.outputs]
-        write_shapes(emitted, self.size_names, self._derived, self.equalities)
+        write_shapes(emitted, self.size_names, self._derived, self.equalities, self._limit(emitted))
         return emitted
+
+    def _planned(self) -> Emitted:
+        """What is emitted once its plan, with what kernels need for themselves, keeps to the memory limit. Raises MemoryLimitError."""
+        emitted, compilation = self.emit(), self.compilation
+        budget = compilation.budget
+        while budget is not None and (excess := evaluate(self._memory(emitted), dict(budget.sizes)) - budget.limit) > 0:
+            compilation.keep(compilation.reserve + excess + excess // 4)
+            del self.program
+            emitted = self.emit()
+        return emitted
+
+    def _memory(self, emitted: Emitted) -> Dim:
+        """The bytes that a call holds."""
+        from graphdl.lowering.memory import held_bytes
+
+        return held_bytes(self.program) + emitted.plan.total
+
+    def _limit(self, emitted: Emitted) -> tuple[Dim, int] | None:
+        """The memory that a call must compare with its limit: none where it is the same for all calls."""
+        budget = self.compilation.budget
+        return (self._memory(emitted), budget.limit) if budget is not None and budget.sizes else None
 
     def bundle(self, threads: int) -> Bundle:
         """The code, found in the cache under the declared graph, else made on so many threads. Raises BackendError."""
@@ -65,6 +86,7 @@ class Making:
         if found is None:
             found = self._make(threads)
             default_cache().put(key, found.to_bytes())
+        self.compilation.keep(found.facts["reserve"])
         return found
 
     def _make(self, threads: int) -> Bundle:
@@ -79,6 +101,7 @@ class Making:
             "outputs": self._outputs,
             "derived": len(self._derived),
             "sites": emitted.sites,
+            "reserve": self.compilation.reserve,
         }
         return Bundle(facts, (*objects, *constants))
 

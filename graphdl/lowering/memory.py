@@ -13,6 +13,7 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..kernel.counting import bytes_of_type
 from ..kernel.expression import Buffer
 from ..kernel.program import Control, Kernel, Program, Step, read_buffers
 from ..sizes import Dim, ceildiv, evaluate, is_nonnegative, maximum, symbols_of
@@ -92,6 +93,12 @@ def temporaries_of(program: Program) -> Iterator[Buffer]:
             yield from temporaries_of(part)
 
 
+def held_bytes(program: Program) -> Dim:
+    """The bytes that a call holds beside the arena: inputs, results, parameters and constants."""
+    held = [*program.inputs, *program.outputs, *program.parameters, *program.constants]
+    return sum((bytes_of_type(buffer.type) for buffer in held), 0)
+
+
 def _replaceable(step: Step, new: Buffer, first: Mapping[Buffer, int], last: Mapping[Buffer, int], bytes_of: Mapping[Buffer, Dim]) -> Buffer | None:
     """A temporary that dies in the step that writes `new`, has its size, and is read only where `new` is written."""
     if not isinstance(step, Kernel):
@@ -112,7 +119,7 @@ def plan(lives: Sequence[Interval]) -> Plan:
     """Give every temporary a slot, and slots their offsets."""
     slots: list[_Slot] = []
     slot_of: dict[Buffer, _Slot] = {}
-    for tenancy in sorted(_tenancies(lives), key=lambda one: (-_guess(one.size), one.first)):
+    for tenancy in sorted(tenancies(lives), key=lambda one: (-_guess(one.size), one.first)):
         slot = next((slot for slot in reversed(slots) if slot.is_free(tenancy)), None)  # slots stand from the largest to the smallest
         if slot is None:
             slot = _Slot()
@@ -127,7 +134,7 @@ def plan(lives: Sequence[Interval]) -> Plan:
 
 
 @dataclass
-class _Tenancy:
+class Tenancy:
     """Temporaries that replace each other in place, from the first moment of the first to the last of the last."""
 
     buffers: list[Buffer]
@@ -136,14 +143,14 @@ class _Tenancy:
     size: Dim
 
 
-def _tenancies(lives: Sequence[Interval]) -> list[_Tenancy]:
+def tenancies(lives: Sequence[Interval]) -> list[Tenancy]:
     """All temporaries, those that replace each other together. Lives come in the order of first use."""
-    ending: dict[Buffer, _Tenancy] = {}
-    found: list[_Tenancy] = []
+    ending: dict[Buffer, Tenancy] = {}
+    found: list[Tenancy] = []
     for life in lives:
         tenancy = None if life.replaces is None else ending.pop(life.replaces, None)
         if tenancy is None or tenancy.last != life.first:
-            tenancy = _Tenancy([], life.first, life.last, life.size)
+            tenancy = Tenancy([], life.first, life.last, life.size)
             found.append(tenancy)
         tenancy.buffers.append(life.buffer)
         tenancy.last = life.last
@@ -159,12 +166,12 @@ class _Slot:
         self.offset: Dim = 0
         self.moments: list[int] = []
 
-    def is_free(self, tenancy: _Tenancy) -> bool:
+    def is_free(self, tenancy: Tenancy) -> bool:
         """Whether no tenant lives here at any time of this one."""
         place = bisect.bisect_left(self.moments, tenancy.first)
         return place % 2 == 0 and bisect.bisect_right(self.moments, tenancy.last) == place
 
-    def take(self, tenancy: _Tenancy) -> None:
+    def take(self, tenancy: Tenancy) -> None:
         """Become large enough, and be taken for the time."""
         self.size = self.size if _covers(self.size, tenancy.size) else maximum(self.size, tenancy.size)
         place = bisect.bisect_left(self.moments, tenancy.first)
