@@ -31,10 +31,6 @@ class Budget:
         if missing := [name for name in wanted if name not in sizes]:
             told = ", ".join(f'"{name}": ...' for name in missing)
             raise CompileError(f"memory_limit={limit!r}: the plan depends on sizes: give the largest that will be called with, as sizes={{{told}}}")
-        if unknown := [name for name in sizes if name not in wanted]:
-            raise CompileError(f"sizes: the inputs have no size {', '.join(unknown)}; they have {', '.join(wanted) or 'none that is symbolic'}")
-        if any(type(size) is not int or size < 0 for size in sizes.values()):
-            raise CompileError(f"sizes={dict(sizes)}: sizes are natural numbers")
         return Budget(amount, tuple((name, sizes[name]) for name in wanted))
 
     @property
@@ -56,6 +52,16 @@ class Budget:
         if not all(type(amount) is int and amount >= 0 for amount in amounts):
             raise FormatError("its memory limit is none")
         return Budget(found["limit"], tuple(found["sizes"].items()))
+
+
+def check_sizes(sizes: Mapping[str, int], signature: Signature) -> dict[str, int]:
+    """The sizes, in the signature's order. Raises CompileError for those that it does not have, and for what are no natural numbers."""
+    wanted = signature.symbols
+    if unknown := [name for name in sizes if name not in wanted]:
+        raise CompileError(f"sizes: the inputs have no size {', '.join(unknown)}; they have {', '.join(wanted) or 'none that is symbolic'}")
+    if any(type(size) is not int or size < 0 for size in sizes.values()):
+        raise CompileError(f"sizes={dict(sizes)}: sizes are natural numbers")
+    return {name: sizes[name] for name in wanted if name in sizes}
 
 
 def parse_bytes(text: str | int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
@@ -111,22 +111,25 @@ class Compilation:
     """One request to compile: the declared graph, and the rewritten one, made when it is first needed.
 
     A backend that finds its code in a cache under the declared graph never asks for the rewritten one. `reserve` is what a backend's kernels
-    need for themselves of the `budget`, in bytes, as far as that is known.
+    need for themselves of the `budget`, in bytes, as far as that is known. With `tuned`, schedules are measured, at these symbolic sizes.
     """
 
-    def __init__(self, declared: Declared, passes: str | Sequence[str], mode: str, budget: Budget | None = None) -> None:
+    def __init__(
+        self, declared: Declared, passes: str | Sequence[str], mode: str, budget: Budget | None = None, tuned: Mapping[str, int] | None = None
+    ) -> None:
         self.declared = declared
         self.signature = declared.signature
         self.passes = passes
         self.mode = mode
         self.budget = budget
+        self.tuned = tuned
         self.reserve = 0
         if passes != "default":
             selected(passes, mode)  # raises for unknown names before anything else happens
 
     def again(self) -> Compilation:
         """The same request, with nothing done yet."""
-        return Compilation(self.declared, self.passes, self.mode, self.budget)
+        return Compilation(self.declared, self.passes, self.mode, self.budget, self.tuned)
 
     def keep(self, reserve: int) -> None:
         """Begin anew if more bytes of the budget must be kept for what kernels need for themselves."""
@@ -162,4 +165,5 @@ class Compilation:
         wanted = self.passes if isinstance(self.passes, str) else ",".join(self.passes)
         place = {tensor: position for position, tensor in enumerate(self.declared.parameters)}
         places = [place[tensor] for tensor in self.declared.updated]
-        return f"{self.source}\n{self.declared.visible} {places}\n{self.mode} {wanted}" + (f"\n{self.budget}" if self.budget else "")
+        asked = "".join(f"\n{one}" for one in (self.budget, self.tuned) if one is not None)
+        return f"{self.source}\n{self.declared.visible} {places}\n{self.mode} {wanted}{asked}"

@@ -46,7 +46,7 @@ class NativeProgram:
     def __init__(self, compilation: Compilation, *, threads: int, single: bool, bundle: Bundle | None = None, target: Target | None = None) -> None:
         self.compilation = compilation
         self.target = target or host()
-        self._made = self.making(compilation, self.target)
+        self._made = self.making(compilation, self.target, threads)
         self.size_names = self._made.size_names
         self.is_brought = bundle is not None
         self._bundle = bundle or self._made.bundle(threads)

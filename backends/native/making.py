@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from graphdl.kernel.program import Program
 
     from .codegen.program import Emitted
+    from .contraction import Chooser
 
 
 class Making:
@@ -29,8 +30,9 @@ class Making:
 
     check: ClassVar[str] = ""  # what a subclass watches for; part of the key under which code is found
 
-    def __init__(self, compilation: Compilation, target: Target) -> None:
+    def __init__(self, compilation: Compilation, target: Target, threads: int = 1) -> None:
         self.compilation = compilation
+        self.threads = threads  # on which it will run; schedules are measured on as many
         self.target = target
         self.inputs, self.size_names, self.equalities = input_specs(compilation.signature)
 
@@ -45,7 +47,16 @@ class Making:
         """The program's functions and its entry."""
         from .codegen.program import emit_program
 
-        return emit_program(self.program, self.target, self.size_names)
+        return emit_program(self.program, self.target, self.size_names, choose=self.chooser)
+
+    @cached_property
+    def chooser(self) -> Chooser:
+        """Who cuts the products: the cost model, or measurements."""
+        from .contraction import modelled
+        from .tuning import Tuner
+
+        sizes = self.compilation.tuned
+        return modelled if sizes is None else Tuner(self.threads, sizes)
 
     @cached_property
     def emitted(self) -> Emitted:
@@ -81,7 +92,8 @@ class Making:
 
     def bundle(self, threads: int) -> Bundle:
         """The code, found in the cache under the declared graph, else made on so many threads. Raises BackendError."""
-        key = key_of("program", self.check, self.compilation.fingerprint, sources_digest(), target=self.target)
+        tuned = f"on {self.threads}" if self.compilation.tuned is not None else ""
+        key = key_of("program", self.check, self.compilation.fingerprint, tuned, sources_digest(), target=self.target)
         found = Bundle.found(default_cache().get(key))
         if found is None:
             found = self._make(threads)

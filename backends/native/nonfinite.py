@@ -40,7 +40,7 @@ class Watched(Making):
         return lower_graph(self.compilation.compiled, updates_last=True)
 
     def emit(self) -> Emitted:
-        return emit_program(self.program, self.target, self.size_names, ScanningEntry)
+        return emit_program(self.program, self.target, self.size_names, ScanningEntry, self.chooser)
 
 
 class CheckedProgram(NativeProgram):

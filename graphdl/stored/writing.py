@@ -58,7 +58,7 @@ def textual(compilation: Compilation) -> Compilation:
     graph = everywhere(lambda part: map_nodes(part, _without_functions, "stored"), declared.graph, "stored")
     if graph is declared.graph:
         return compilation
-    return Compilation(Declaration(graph, declared.visible, declared.updated), compilation.passes, compilation.mode, compilation.budget)
+    return Compilation(Declaration(graph, declared.visible, declared.updated), compilation.passes, compilation.mode, compilation.budget, compilation.tuned)
 
 
 def _without_functions(node: Node, operands: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:

@@ -12,7 +12,7 @@ from graphdl.lowering.memory import Interval, Plan, Timeline, plan, temporaries_
 from graphdl.sizes import Dim, substitute
 from graphdl.sizes import product as whole
 
-from ..contraction import Shape
+from ..contraction import Chooser, Shape, modelled
 from ..contraction import plan as plan_contraction
 from ..llvm import Module
 from ..target import Target
@@ -73,8 +73,9 @@ class _Emission:
 class ProgramEmitter:
     """Emits every step of a program; equal kernels are written once."""
 
-    def __init__(self, program: Program, target: Target) -> None:
+    def __init__(self, program: Program, target: Target, choose: Chooser) -> None:
         self.program = program
+        self.choose = choose
         self.target = target
         self.module = Module(target_triple=target.triple, has_fma=target.has_fma, has_scale=target.has_scale)
         self.timeline = Timeline(program)
@@ -177,7 +178,7 @@ class ProgramEmitter:
     def _product(self, name: str, step: Kernel, product: Product, values: Values) -> None:
         """The packs and the compute kernel, with scratch memory for what is packed. What does not change in a loop is packed before it."""
         shape = Shape(*(substitute(size, values) for size in product.shape))  # type: ignore[type-var]
-        made = emit_product(self.module, self.target, name, product, shape)
+        made = emit_product(self.module, self.target, name, product, shape, self.choose)
         needs = plan_contraction(made.schedule, shape)  # type: ignore[type-var]
         sides = (product.b, product.a) if made.schedule.transposed else (product.a, product.b)
         packs = (
@@ -191,7 +192,7 @@ class ProgramEmitter:
             if function:
                 self._launch(function, made.arguments, tasks, shape.batch * extent * shape.k, step, values, frame)
         work = shape.batch * shape.m * shape.n * shape.k // 4
-        self._launch(made.contraction.compute, made.arguments, needs.compute_tasks, work, step, values)
+        self._launch(made.contraction.compute, made.arguments, needs.compute_tasks, work, step, values, schedule=made.schedule.cut.told)
 
     def _outermost(self, x: Expr) -> _Frame | None:
         """The outermost open loop in which `x` never changes, and fails no check of an index."""
@@ -201,7 +202,9 @@ class ProgramEmitter:
         following = inner[-1] + 1 if inner else 0
         return self.frames[following] if following < len(self.frames) else None
 
-    def _launch(self, name: str, arguments: Arguments, tasks: Dim, work: Dim, step: Step, values: Values | None = None, before: _Frame | None = None) -> None:
+    def _launch(
+        self, name: str, arguments: Arguments, tasks: Dim, work: Dim, step: Step, values: Values | None = None, before: _Frame | None = None, schedule: str = ""
+    ) -> None:
         """Note a launch, here or before an open loop; a function whose text is known already is dropped for the one before."""
         text = str(self.module.functions[name]).replace(f"@{name}(", "@(")
         known = self._known.setdefault(text, name)
@@ -213,9 +216,9 @@ class ProgramEmitter:
         given.update((counter, 0) for counter in closed)
         self.count += 1
         items = self.items if before is None else before.before
-        items.append(Launch(known, arguments, tasks, work, step, given, whole(frame.times for frame in open_frames)))
+        items.append(Launch(known, arguments, tasks, work, step, given, whole(frame.times for frame in open_frames), schedule))
 
 
-def emit_program(program: Program, target: Target, symbols: Sequence[str], writer: type[EntryWriter] = EntryWriter) -> Emitted:
-    """Emit `program` for `target`; `symbols` are the sizes given at a call, in the order of the table of sizes."""
-    return ProgramEmitter(program, target).emit(symbols, writer)
+def emit_program(program: Program, target: Target, symbols: Sequence[str], writer: type[EntryWriter] = EntryWriter, choose: Chooser = modelled) -> Emitted:
+    """Emit `program` for `target`; `symbols` are the sizes given at a call, in the order of the table of sizes, and `choose` cuts products."""
+    return ProgramEmitter(program, target, choose).emit(symbols, writer)
