@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import heapq
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,25 +70,44 @@ class _Choice:
         self.excess: Bytes = np.maximum(self.live - goal, 0)
         self.touched = {tensor: list(held.touched) for tensor, held in state.held.items()}
         self.absent: dict[Tensor, list[Gap]] = {}
+        self.heap: list[tuple[float, int, Gap]] = []
+        self.numbers = itertools.count()
 
     def run(self) -> list[Again]:
+        """The best offers one after the other. What an offer is worth hardly ever grows by taking others, so it is looked at again only when it
+        comes first (lazy greedy: Minoux 1978)."""
         found: list[Again] = []
-        while self.excess.any():
-            offers = [(self._worth(offer), offer) for gap in self._gaps() if (offer := self._offer(gap)) is not None]
-            worth, best = max(offers, key=lambda one: one[0], default=(0.0, None))
-            if best is None or worth <= 0:
-                break
-            self._take(best)
-            found.append(Again(best.end, best.nodes, tuple(gap.tensor for gap in best.gaps)))
+        self._add(gap for tensor in self.touched for gap in self._gaps(tensor, 0, len(self.state.order)))
+        while self.heap and self.excess.any():
+            _, _, gap = heapq.heappop(self.heap)
+            if self._is_absent(gap.tensor, gap.end - 1):
+                continue
+            if any(gap.begin < at < gap.end for at in self.touched[gap.tensor]):
+                self._add(self._gaps(gap.tensor, gap.begin, gap.end))
+                continue
+            offer = self._offer(gap)
+            worth = 0.0 if offer is None else self._worth(offer)
+            if offer is None or worth <= 0:
+                continue
+            if self.heap and worth < -self.heap[0][0]:
+                heapq.heappush(self.heap, (-worth, next(self.numbers), gap))
+                continue
+            self._take(offer)
+            found.append(Again(offer.end, offer.nodes, tuple(gap.tensor for gap in offer.gaps)))
         return sorted(found, key=lambda one: (one.position, self.state.position[one.nodes[-1]]))
 
-    def _gaps(self) -> Iterator[Gap]:
-        """The gaps of tensors in which too much is live."""
-        for tensor, touched in self.touched.items():
-            size = self.state.held[tensor].size
-            for begin, end in itertools.pairwise(touched):
-                if end - begin > 1 and end < len(self.state.order) and self.excess[begin + 1 : end].any() and not self._is_absent(tensor, end - 1):
-                    yield Gap(tensor, size, begin, end)
+    def _add(self, gaps: Iterable[Gap]) -> None:
+        for gap in gaps:
+            offer = self._offer(gap)
+            if offer is not None and (worth := self._worth(offer)) > 0:
+                heapq.heappush(self.heap, (-worth, next(self.numbers), gap))
+
+    def _gaps(self, tensor: Tensor, begin: int, end: int) -> Iterator[Gap]:
+        """The gaps of a tensor between two positions, in which too much is live."""
+        touched = [at for at in self.touched[tensor] if begin <= at <= end and at < len(self.state.order)]
+        for before, after in itertools.pairwise(touched):
+            if after - before > 1 and self.excess[before + 1 : after].any():
+                yield Gap(tensor, self.state.held[tensor].size, before, after)
 
     def _offer(self, gap: Gap) -> _Offer | None:
         """How the tensor is computed again at the end of its gap; None if it cannot be."""
