@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .budget import Budget, check_sizes
 from .collection import paused_collection
 from .constraints import collect, unify
 from .declaration import Declaration
@@ -108,17 +109,29 @@ def compile(
     mode: str = "train",
     passes: str | Sequence[str] = "default",
     check: str | None = None,
+    memory_limit: str | int | None = None,
+    sizes: Mapping[str, int] | None = None,
+    autotune: bool | None = None,
 ) -> Executable:
     """Compile `outputs` as a function of `inputs` (all placeholders in order of first use, unless given).
 
     `updates` maps parameters to their new values, written in place at the end of every call. `backend` is "native" or
     "numpy"; `threads` defaults to the number of usable cores; `mode` is "train" or "inference" (no dropout, no updates
     of random state); `passes` is "default", "none" or a list of names.
-    Raises CompileError for unknown options, unfit updates, and placeholders that are not listed.
+
+    With a `memory_limit` ("512 MiB" or bytes), what a call holds at most (`gd.cost(f).peak_memory`) stays below it: values that the backward pass
+    reads are computed again instead of being held, as few as will do, and results are the same bits. Where sizes are symbolic, `sizes` names
+    the largest that will be called with, as {"N": 64}; a call that would take more than the limit raises MemoryLimitError.
+
+    With `autotune`, a few ways to cut every product of matrices are measured, at `sizes` where those are symbolic, and the fastest is kept on disk
+    for the next time; none of them changes a bit of any result. Unless given, the environment variable GRAPHDL_AUTOTUNE=1 asks for it.
+    Raises CompileError for unknown options, unfit updates, and placeholders that are not listed, and MemoryLimitError where a limit is too low.
     """
     options = Options(backend, threads, check, isinstance(outputs, Tensor))
     with paused_collection():
-        return assemble(prepare(outputs, inputs, updates=updates, mode=mode, passes=passes), options)
+        compilation = prepare(outputs, inputs, updates=updates, mode=mode, passes=passes)
+        is_tuned = os.environ.get("GRAPHDL_AUTOTUNE", "") not in ("", "0") if autotune is None else autotune
+        return assemble(_sized(compilation, memory_limit, sizes, is_tuned), options)
 
 
 def assemble(compilation: Compilation, options: Options, code: Sequence[bytes] = ()) -> Executable:
@@ -168,6 +181,17 @@ def prepare(
         changes |= _random_updates(Graph([*ends, *changes.values()]), changes)
     source = Graph([*ends, *changes.values()], inputs)
     return Compilation(Declaration(source, len(ends), tuple(changes)), passes, mode)
+
+
+def _sized(compilation: Compilation, limit: str | int | None, sizes: Mapping[str, int] | None, is_tuned: bool) -> Compilation:
+    """The compilation under a memory limit or with tuning, if that is asked for. Raises CompileError."""
+    if limit is None and not is_tuned:
+        if sizes is not None:
+            raise CompileError("sizes are for a memory_limit or autotune=True, and neither is given")
+        return compilation
+    known = check_sizes(sizes or {}, compilation.signature)
+    budget = None if limit is None else Budget.of(limit, known, compilation.signature)
+    return Compilation(compilation.declared, compilation.passes, compilation.mode, budget, known if is_tuned else None)
 
 
 @functools.cache

@@ -31,6 +31,16 @@ class CompileError(GraphdlError):
     """A program cannot be compiled as asked: unknown or repeated inputs, unknown passes, clashing names."""
 
 
+class MemoryLimitError(CompileError):
+    """A program cannot be planned within its memory limit, or was called with sizes at which it takes more. In bytes, `limit` is what was asked
+    for and `least` what was reached; 0 if that is not known."""
+
+    def __init__(self, message: str, limit: int = 0, least: int = 0) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.least = least
+
+
 class BackendError(GraphdlError):
     """A backend failed to make or load code."""
 

@@ -10,7 +10,7 @@ import sympy
 
 import graphdl as gd
 from graphdl import nn
-from graphdl.inspect.costs import parse_bytes
+from graphdl.budget import parse_bytes
 
 
 def declare() -> tuple[list[gd.Tensor], list[gd.Tensor]]:

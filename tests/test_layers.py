@@ -28,7 +28,7 @@ graphdl.evaluation
 -
 graphdl.ops graphdl.random graphdl.composites
 -
-graphdl.signature graphdl.declaration graphdl.program
+graphdl.signature graphdl.declaration graphdl.program graphdl.budget
 -
 graphdl.calculus
 graphdl.rewrite

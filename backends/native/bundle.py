@@ -78,8 +78,8 @@ def _facts_of(data: bytes) -> tuple[dict[str, Any], int]:
 
 
 def _fits(facts: dict[str, Any], blobs: list[bytes]) -> bool:
-    objects, static, outputs, derived, sites = [facts.get(key) for key in ("objects", "static", "outputs", "derived", "sites")]
-    if not _is_count(objects) or not _is_count(derived) or objects > len(blobs) or derived > MAX_BLOBS:
+    objects, static, outputs, derived, sites, reserve = [facts.get(key) for key in ("objects", "static", "outputs", "derived", "sites", "reserve")]
+    if not _is_count(objects) or not _is_count(derived) or not _is_count(reserve) or objects > len(blobs) or derived > MAX_BLOBS:
         return False
     constants = blobs[objects:]
     return (

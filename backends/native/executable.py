@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from graphdl.errors import FormatError, IndexOutOfRangeError, ShapeError
+from graphdl.budget import Budget
+from graphdl.errors import FormatError, IndexOutOfRangeError, MemoryLimitError, ShapeError
 from graphdl.pipeline import Compilation
 from graphdl.types import numpy_dtype
 
@@ -20,7 +21,7 @@ from .runtime import jit
 from .runtime.call import NativeCall
 from .runtime.pool import pool_address
 from .runtime.signature import ArraySpec, Derived, Signature
-from .status import BROKEN_EQUALITY
+from .status import BROKEN_EQUALITY, OVER_LIMIT
 from .target import Target, host
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class NativeProgram:
     def __init__(self, compilation: Compilation, *, threads: int, single: bool, bundle: Bundle | None = None, target: Target | None = None) -> None:
         self.compilation = compilation
         self.target = target or host()
-        self._made = self.making(compilation, self.target)
+        self._made = self.making(compilation, self.target, threads)
         self.size_names = self._made.size_names
         self.is_brought = bundle is not None
         self._bundle = bundle or self._made.bundle(threads)
@@ -61,7 +62,7 @@ class NativeProgram:
             inputs=self._made.inputs,
             outputs=tuple(_output_spec(*entry) for entry in facts["outputs"]),
             static=(*(array.ctypes.data for array in held), pool_address()),
-            shapes=address("shapes") if facts["derived"] or self._made.equalities else 0,
+            shapes=address("shapes") if facts["derived"] or self._made.equalities or (compilation.budget and compilation.budget.sizes) else 0,
             arena_bytes=address("arena_bytes"),
             derived=facts["derived"],
             threads=threads,
@@ -139,10 +140,19 @@ class NativeProgram:
 
     def _fail(self, status: int) -> None:
         sites = self._bundle.facts["sites"]
+        if status == OVER_LIMIT:
+            raise over_limit(self.compilation.budget)
         if status >= BROKEN_EQUALITY:
             left, right, where = self._made.equalities[status - BROKEN_EQUALITY]
             raise ShapeError(f"{where} needs {left} = {right}, which does not hold for the sizes of this call")
         raise IndexOutOfRangeError(sites[status - 1] if status <= len(sites) else f"an index is out of range (status {status})")
+
+
+def over_limit(budget: Budget | None) -> MemoryLimitError:
+    """What a call raises whose sizes take more memory than the limit."""
+    assert budget is not None
+    message = f"the sizes of this call need more memory than memory_limit, which was planned for {budget.told}: compile with larger sizes=, or pass less"
+    return MemoryLimitError(message, budget.limit)
 
 
 def _output_spec(name: str, dtype: str, shape: list[int | str | list[int]]) -> ArraySpec:

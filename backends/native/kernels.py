@@ -25,6 +25,7 @@ class Kernel:
     read and written at least.
 
     A product that packs an operand first has a launch for each packing, which reads and writes the packed elements and computes nothing.
+    `schedule` tells of the product itself how it is cut, and whether the cost model has chosen that or a measurement.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Kernel:
     bytes: Dim
     origins: tuple[Node, ...]
     node: Node | None = None
+    schedule: str = ""
 
     @property
     def _known(self) -> tuple[Provenance, ...]:
@@ -79,6 +81,12 @@ class Kernels(tuple[Kernel, ...]):
     __slots__ = ()
 
     @property
+    def schedules(self) -> Table:
+        """How every product is cut, and who chose that."""
+        rows = tuple((str(k), one.name, one.schedule, one.origin) for k, one in enumerate(self) if one.schedule)
+        return Table(f"{len(rows)} products", ("#", "kernel", "schedule", "from"), rows, ("kernel", "schedule", "from"))
+
+    @property
     def table(self) -> Table:
         rows = tuple((str(k), one.name, one.function, _short(one.tasks), _short(one.flops), _short(one.bytes), one.origin) for k, one in enumerate(self))
         columns = ("#", "kernel", "function", "tasks", "flops", "bytes", "from")
@@ -106,6 +114,7 @@ def _describe(launch: Launch, *, is_packing: bool) -> Kernel:
     step, times = launch.step, launch.times
     node = getattr(step, "node", None)
     if not is_packing:
-        return Kernel(step.name, launch.function, launch.tasks * times, flops_of(step) * times, bytes_moved(step) * times, tuple(step.origins), node)
+        amounts = launch.tasks * times, flops_of(step) * times, bytes_moved(step) * times
+        return Kernel(step.name, launch.function, *amounts, tuple(step.origins), node, launch.schedule)
     moved = launch.work * times * (2 * numpy_dtype(step.values[0].dtype).itemsize)
     return Kernel(f"pack for {step.name}", launch.function, launch.tasks * times, 0, moved, tuple(step.origins), node)

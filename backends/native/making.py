@@ -10,7 +10,7 @@ import numpy as np
 
 from graphdl.pipeline import Compilation
 from graphdl.signature import Signature
-from graphdl.sizes import Dim, SymbolAtom, as_size
+from graphdl.sizes import Dim, SymbolAtom, as_size, evaluate
 from graphdl.types import numpy_dtype
 
 from .bundle import Bundle
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from graphdl.kernel.program import Program
 
     from .codegen.program import Emitted
+    from .contraction import Chooser
     from .llvm import Module
 
 
@@ -32,11 +33,12 @@ class Making:
 
     check: ClassVar[str] = ""  # what a subclass watches for; part of the key under which code is found
 
-    def __init__(self, compilation: Compilation, target: Target) -> None:
+    def __init__(self, compilation: Compilation, target: Target, threads: int = 1) -> None:
         self.compilation = compilation
+        self.threads = threads  # on which it will run; schedules are measured on as many
         self.target = target
         self.inputs, self.size_names, self.equalities = input_specs(compilation.signature)
-        self._written: Callable[[Module], None] = lambda module: None
+        self._written: Callable[[Module], None] = _unheard
 
     @cached_property
     def program(self) -> Program:
@@ -49,26 +51,60 @@ class Making:
         """The program's functions and its entry; `written` hears of the module whenever functions were added."""
         from .codegen.program import emit_program
 
-        return emit_program(self.program, self.target, self.size_names, written=written)
+        return emit_program(self.program, self.target, self.size_names, written=written, choose=self.chooser)
+
+    @cached_property
+    def chooser(self) -> Chooser:
+        """Who cuts the products: the cost model, or measurements."""
+        from .contraction import modelled
+        from .tuning import Tuner
+
+        sizes = self.compilation.tuned
+        return modelled if sizes is None else Tuner(self.threads, sizes)
 
     @cached_property
     def emitted(self) -> Emitted:
         """The module and its launches."""
         from .codegen.shapes import write_shapes
 
-        emitted = self.emit(self._written)
+        emitted = self._planned()
         self._derived: list[Dim] = []
         self._outputs = [[b.name, b.type.dtype, [self._size(size) for size in b.type.shape]] for b in self.program.outputs]
-        write_shapes(emitted, self.size_names, self._derived, self.equalities)
+        write_shapes(emitted, self.size_names, self._derived, self.equalities, self._limit(emitted))
         return emitted
+
+    def _planned(self) -> Emitted:
+        """What is emitted once its plan, with what kernels need for themselves, keeps to the memory limit. Raises MemoryLimitError."""
+        compilation, budget = self.compilation, self.compilation.budget
+        if budget is None:
+            return self.emit(self._written)
+        emitted = self.emit(_unheard)  # what is written may be given up
+        while (excess := evaluate(self._memory(emitted), dict(budget.sizes)) - budget.limit) > 0:
+            compilation.keep(compilation.reserve + excess + excess // 4)
+            del self.program
+            emitted = self.emit(_unheard)
+        return emitted
+
+    def _memory(self, emitted: Emitted) -> Dim:
+        """The bytes that a call holds."""
+        from graphdl.lowering.memory import held_bytes
+
+        return held_bytes(self.program) + emitted.plan.total
+
+    def _limit(self, emitted: Emitted) -> tuple[Dim, int] | None:
+        """The memory that a call must compare with its limit: none where it is the same for all calls."""
+        budget = self.compilation.budget
+        return (self._memory(emitted), budget.limit) if budget is not None and budget.sizes else None
 
     def bundle(self, threads: int) -> Bundle:
         """The code, found in the cache under the declared graph, else made on so many threads. Raises BackendError."""
-        key = key_of("program", self.check, self.compilation.fingerprint, sources_digest(), target=self.target)
+        tuned = f"on {self.threads}" if self.compilation.tuned is not None else ""
+        key = key_of("program", self.check, self.compilation.fingerprint, tuned, sources_digest(), target=self.target)
         found = Bundle.found(default_cache().get(key))
         if found is None:
             found = self._make(threads)
             default_cache().put(key, found.to_bytes())
+        self.compilation.keep(found.facts["reserve"])
         return found
 
     def _make(self, threads: int) -> Bundle:
@@ -86,6 +122,7 @@ class Making:
             "outputs": self._outputs,
             "derived": len(self._derived),
             "sites": emitted.sites,
+            "reserve": self.compilation.reserve,
         }
         return Bundle(facts, (*objects, *constants))
 
@@ -107,6 +144,10 @@ class Making:
             return ["parameter", self._places[buffer.source]]
         constants.append(np.ascontiguousarray(buffer.source.value).tobytes())
         return ["constant", len(constants) - 1, buffer.type.dtype, list(buffer.type.shape)]
+
+
+def _unheard(module: Module) -> None:
+    """Nobody waits for functions before all are written."""
 
 
 def input_specs(signature: Signature) -> tuple[tuple[ArraySpec, ...], list[str], list[tuple[Dim, Dim, str]]]:

@@ -41,7 +41,7 @@ class Watched(Making):
         return lower_graph(self.compilation.compiled, updates_last=True)
 
     def emit(self, written: Callable[[Module], None]) -> Emitted:
-        return emit_program(self.program, self.target, self.size_names, ScanningEntry, written)
+        return emit_program(self.program, self.target, self.size_names, ScanningEntry, written, self.chooser)
 
 
 class CheckedProgram(NativeProgram):

@@ -27,7 +27,7 @@ THIS_MACHINE = "host"
 def pack(making: type[Making], compilation: Compilation, targets: Sequence[str], threads: int) -> list[bytes]:
     """The code for every target. Raises BackendError for an unknown one."""
     found = [host() if name == THIS_MACHINE else for_export(name) for name in targets]
-    return [_pack(making(compilation, target), threads) for target in dict.fromkeys(found)]
+    return [_pack(making(compilation, target, threads), threads) for target in dict.fromkeys(found)]
 
 
 def _pack(made: Making, threads: int) -> bytes:

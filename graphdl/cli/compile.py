@@ -12,7 +12,7 @@ from typing import Any
 
 import graphdl as gd
 from graphdl.backends.native.target import for_export
-from graphdl.cli.doctor import format_bytes
+from graphdl.budget import format_bytes
 from graphdl.inspect.target import SUFFIX, load_target
 from graphdl.io.exporter import FORMATS, PARAMETERS
 

@@ -13,6 +13,7 @@ from typing import Any
 from graphdl.backends.native.runtime.cache import default_folder, default_limit
 from graphdl.backends.native.runtime.peak import measure_peaks
 from graphdl.backends.native.target import Target, host
+from graphdl.budget import format_bytes
 from graphdl.version import __version__
 
 DEPENDENCIES = ("llvmlite", "numpy", "sympy", "networkx", "rich", "safetensors", "ml_dtypes")
@@ -88,12 +89,3 @@ def print_tables(found: dict[str, Any]) -> None:
     console = Console(highlight=False)
     console.print(facts)
     console.print(peaks)
-
-
-def format_bytes(size: float) -> str:
-    """A size in bytes as people read it."""
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.4g} {unit}"
-        size /= 1024
-    return f"{size:.4g} GiB"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,13 +12,15 @@ from ..backends.native.codegen.program import Emitted, emit_program
 from ..backends.native.kernels import Kernels, describe
 from ..backends.native.making import input_specs
 from ..backends.native.target import host
+from ..budget import parse_bytes
 from ..collection import paused_collection
 from ..compiler import Executable, prepare
 from ..errors import GraphdlError
 from ..ir import Graph, Node, Tensor
-from ..kernel.counting import bytes_moved, bytes_of_type, flops_of
+from ..kernel.counting import bytes_moved, flops_of
 from ..kernel.program import Program
 from ..lowering import lower_graph
+from ..lowering.memory import held_bytes
 from ..pipeline import PASSES, Compilation, selected
 from ..sizes import Dim, evaluate, symbols_of, to_sympy
 from ..table import Table
@@ -27,7 +28,6 @@ from ..table import Table
 if TYPE_CHECKING:
     import sympy
 
-_BYTES = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
 LARGEST = 1 << 48
 
 
@@ -128,9 +128,7 @@ class Cost:
 
     @cached_property
     def _memory(self) -> Dim:
-        program = self._program
-        held = [*program.inputs, *program.outputs, *program.parameters, *program.constants]
-        return sum((bytes_of_type(buffer.type) for buffer in held), self._emitted.plan.total)
+        return held_bytes(self._program) + self._emitted.plan.total
 
     @property
     def table(self) -> Table:
@@ -174,17 +172,6 @@ def compilation_of(of: Tensor | Iterable[Tensor] | Graph | Executable, updates: 
     if isinstance(of, Graph):
         return prepare(of.outputs, of.inputs, updates=updates, mode=mode)
     return prepare(of, updates=updates, mode=mode)
-
-
-def parse_bytes(text: str | int) -> int:
-    """A number of bytes from "512 MiB", "2GB" or an int. Raises GraphdlError."""
-    if isinstance(text, int):
-        return text
-    match = _BYTES.fullmatch(text)
-    if match is None:
-        raise GraphdlError(f"{text!r} is no amount of memory: write it as '2 GiB' or '500 MB'")
-    number, prefix, binary = match.groups()
-    return int(float(number) * (1024 if binary else 1000) ** " KMGT".index(prefix.upper() or " "))
 
 
 def _evaluate(amount: Dim, sizes: Mapping[str, int]) -> int:

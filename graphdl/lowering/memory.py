@@ -1,21 +1,21 @@
 """Memory planning: which temporaries share a place in the arena.
 
 Sizes may be symbolic, so places are not packed by offset but by *slot*: a slot is as large as the largest temporary that ever
-lives in it. The largest temporaries choose first, and each takes the smallest slot that nobody else lives in at its time. Offsets are
-then sums of slots, computed at the call. The same slot rule gives in-place results: a kernel that reads a dying temporary only where
-it writes takes its slot.
+lives in it. The largest temporaries choose first, and each takes the smallest slot that nobody else lives in at its time, or where it
+surely fits beside those who do. Offsets are then sums of slots, computed at the call. The same slot rule gives in-place results: a kernel
+that reads a dying temporary only where it writes takes its slot.
 """
 
 from __future__ import annotations
 
-import bisect
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..kernel.counting import bytes_of_type
 from ..kernel.expression import Buffer
 from ..kernel.program import Control, Kernel, Program, Step, read_buffers
-from ..sizes import Dim, ceildiv, evaluate, is_nonnegative, maximum, symbols_of
+from ..sizes import Dim, ceildiv, evaluate, is_nonnegative, maximum, mod, symbols_of
 from .update import reads_only_in_place
 
 ALIGNMENT = 64
@@ -92,6 +92,12 @@ def temporaries_of(program: Program) -> Iterator[Buffer]:
             yield from temporaries_of(part)
 
 
+def held_bytes(program: Program) -> Dim:
+    """The bytes that a call holds beside the arena: inputs, results, parameters and constants."""
+    held = [*program.inputs, *program.outputs, *program.parameters, *program.constants]
+    return sum((bytes_of_type(buffer.type) for buffer in held), 0)
+
+
 def _replaceable(step: Step, new: Buffer, first: Mapping[Buffer, int], last: Mapping[Buffer, int], bytes_of: Mapping[Buffer, Dim]) -> Buffer | None:
     """A temporary that dies in the step that writes `new`, has its size, and is read only where `new` is written."""
     if not isinstance(step, Kernel):
@@ -109,25 +115,26 @@ def _written_once(step: Kernel, new: Buffer) -> bool:
 
 
 def plan(lives: Sequence[Interval]) -> Plan:
-    """Give every temporary a slot, and slots their offsets."""
+    """Give every temporary a place in a slot, and slots their offsets."""
     slots: list[_Slot] = []
-    slot_of: dict[Buffer, _Slot] = {}
-    for tenancy in sorted(_tenancies(lives), key=lambda one: (-_guess(one.size), one.first)):
-        slot = next((slot for slot in reversed(slots) if slot.is_free(tenancy)), None)  # slots stand from the largest to the smallest
+    place_of: dict[Buffer, tuple[_Slot, Dim]] = {}
+    for tenancy in sorted(tenancies(lives), key=lambda one: (-_guess(one.size), one.first)):
+        found = ((slot, place) for slot in reversed(slots) if (place := slot.place_for(tenancy)) is not None)  # slots stand from the largest to the smallest
+        slot, place = next(found, (None, GROUND))
         if slot is None:
             slot = _Slot()
             slots.append(slot)
-        slot.take(tenancy)
-        slot_of |= dict.fromkeys(tenancy.buffers, slot)
+        slot.take(tenancy, place)
+        place_of |= dict.fromkeys(tenancy.buffers, (slot, place.begin))
     total: Dim = 0
     for slot in slots:
         slot.offset = total
-        total = total + ceildiv(slot.size, ALIGNMENT) * ALIGNMENT + STAGGER
-    return Plan({life.buffer: slot_of[life.buffer].offset for life in lives}, total)
+        total = total + ceildiv(slot.size, ALIGNMENT) * ALIGNMENT + slot.staggers * STAGGER
+    return Plan({life.buffer: place_of[life.buffer][0].offset + place_of[life.buffer][1] for life in lives}, total)
 
 
 @dataclass
-class _Tenancy:
+class Tenancy:
     """Temporaries that replace each other in place, from the first moment of the first to the last of the last."""
 
     buffers: list[Buffer]
@@ -136,14 +143,14 @@ class _Tenancy:
     size: Dim
 
 
-def _tenancies(lives: Sequence[Interval]) -> list[_Tenancy]:
+def tenancies(lives: Sequence[Interval]) -> list[Tenancy]:
     """All temporaries, those that replace each other together. Lives come in the order of first use."""
-    ending: dict[Buffer, _Tenancy] = {}
-    found: list[_Tenancy] = []
+    ending: dict[Buffer, Tenancy] = {}
+    found: list[Tenancy] = []
     for life in lives:
         tenancy = None if life.replaces is None else ending.pop(life.replaces, None)
         if tenancy is None or tenancy.last != life.first:
-            tenancy = _Tenancy([], life.first, life.last, life.size)
+            tenancy = Tenancy([], life.first, life.last, life.size)
             found.append(tenancy)
         tenancy.buffers.append(life.buffer)
         tenancy.last = life.last
@@ -151,24 +158,69 @@ def _tenancies(lives: Sequence[Interval]) -> list[_Tenancy]:
     return found
 
 
+@dataclass(frozen=True)
+class _Place:
+    """Where in a slot somebody lives: `below` counts the others under it, from each of which it stands a stagger apart."""
+
+    begin: Dim
+    below: int
+
+
+GROUND = _Place(0, 0)
+
+
+@dataclass(frozen=True)
+class _Tenant:
+    """Who lives in a slot, from when to when, and from where to where."""
+
+    first: int
+    last: int
+    place: _Place
+    end: Dim
+    above: tuple[_Place, ...]  # the place over it, if that is aligned
+    least: int  # the end for usual sizes
+
+
 class _Slot:
-    """A place in the arena, and when it is taken: moments in order, a first and a last one for every tenant."""
+    """A place in the arena, as large as its largest tenant. Smaller ones live there at the same time where they surely fit beside each other."""
 
     def __init__(self) -> None:
         self.size: Dim = 0
         self.offset: Dim = 0
-        self.moments: list[int] = []
+        self.staggers = 1
+        self.tenants: list[_Tenant] = []
 
-    def is_free(self, tenancy: _Tenancy) -> bool:
-        """Whether no tenant lives here at any time of this one."""
-        place = bisect.bisect_left(self.moments, tenancy.first)
-        return place % 2 == 0 and bisect.bisect_right(self.moments, tenancy.last) == place
+    def place_for(self, tenancy: Tenancy) -> _Place | None:
+        """The lowest place where no tenant lives at any time of this one; None if there is none."""
+        first, last = tenancy.first, tenancy.last
+        others = [one for one in self.tenants if one.first <= last and first <= one.last]
+        if not others:
+            return GROUND
+        if _guess(self.size) < _guess(tenancy.size) + min((one.least for one in others if one.place is GROUND), default=0):
+            return None  # whatever would fit for all sizes fits for the usual ones
+        places = (GROUND, *(place for one in others for place in one.above))
+        return next((place for place in places if self._fits(place, tenancy.size, others)), None)
 
-    def take(self, tenancy: _Tenancy) -> None:
+    def _fits(self, place: _Place, size: Dim, others: Sequence[_Tenant]) -> bool:
+        end = place.begin + size
+        if not _covers(self.size + place.below * STAGGER, end):
+            return False
+        return all(_covers(place.begin, one.end) or _covers(one.place.begin, end) for one in others)
+
+    def take(self, tenancy: Tenancy, place: _Place) -> None:
         """Become large enough, and be taken for the time."""
-        self.size = self.size if _covers(self.size, tenancy.size) else maximum(self.size, tenancy.size)
-        place = bisect.bisect_left(self.moments, tenancy.first)
-        self.moments[place:place] = [tenancy.first, tenancy.last]
+        if not place.below:
+            self.size = self.size if _covers(self.size, tenancy.size) else maximum(self.size, tenancy.size)
+        self.staggers = max(self.staggers, place.below + 1)
+        end = place.begin + tenancy.size
+        above = (_Place(end + STAGGER, place.below + 1),) if _is_aligned(end) else ()
+        self.tenants.append(_Tenant(tenancy.first, tenancy.last, place, end, above, _guess(end)))
+
+
+@functools.lru_cache(1 << 16)
+def _is_aligned(size: Dim) -> bool:
+    """Whether a size is surely a multiple of the alignment."""
+    return mod(size, ALIGNMENT) == 0
 
 
 @functools.lru_cache(1 << 16)  # a thousand temporaries have a few dozen sizes

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
+from ..budget import Budget
 from ..container import ALIGNMENT, Bytes, read_json, unpack_parts
 from ..errors import CompileError, FormatError, GraphdlError, ParseError
 from ..ir import Graph, Source, Tensor
@@ -46,7 +48,8 @@ def read_program(data: bytes | Bytes) -> StoredProgram:
     facts = _checked(read_json(parts["facts"].tobytes(), "facts"))
     try:
         declared = StoredDeclaration(facts, parts)
-        compilation = Compilation(declared, facts["passes"], facts["mode"])
+        budget = None if facts["budget"] is None else Budget.from_json(facts["budget"])
+        compilation = Compilation(declared, facts["passes"], facts["mode"], budget)
     except CompileError as error:
         raise FormatError(str(error)) from None
     return StoredProgram(compilation, facts["options"], tuple(parts[name].tobytes() for name in code))
@@ -125,7 +128,7 @@ def _signature(text: str, facts: Facts) -> Signature:
 def _checked(facts: Any) -> Facts:
     """Raises FormatError unless the facts have the types that they must have."""
     lists, counts = dict.fromkeys(("lines", "equalities", "parameters"), list), dict.fromkeys(("visible", "updated"), int)
-    wanted: dict[str, type | tuple[type, ...]] = {**lists, **counts, "passes": (str, list), "mode": str, "options": dict}
+    wanted: dict[str, type | tuple[type, ...]] = {**lists, **counts, "passes": (str, list), "mode": str, "budget": (dict, NoneType), "options": dict}
     if not isinstance(facts, dict) or facts.keys() != wanted.keys() or not all(isinstance(facts[name], kind) for name, kind in wanted.items()):
         raise FormatError("its facts are not those of a program")
     fits = facts["visible"] >= 0 and facts["updated"] >= 0 and facts["mode"] in ("train", "inference")

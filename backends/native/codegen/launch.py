@@ -25,6 +25,7 @@ class Launch:
     step: Step
     values: Values  # numbers that the function takes as arguments
     times: Dim = 1
+    schedule: str = ""  # who chose how a product is cut
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from graphdl.kernel.program import Store
 from graphdl.sizes import Atom, Dim, as_size, floordiv, mod, product, substitute, terms_of
 from graphdl.types import TensorType
 
-from ..contraction import Contraction, Direct, Indexed, Known, Parts, Schedule, Shape, Traits, emit_contraction
+from ..contraction import Chooser, Contraction, Direct, Indexed, Known, Parts, Schedule, Shape, Traits, emit_contraction, modelled
 from ..contraction.interface import Axis as Side
 from ..llvm import Function, Module, Value
 from ..target import Target
@@ -295,11 +295,19 @@ class ProductKernels:
     packed_b: Buffer
 
 
-def emit_product(module: Module, target: Target, name: str, p: Product, shape: Shape[Dim]) -> ProductKernels:  # type: ignore[type-var]
+def emit_product(
+    module: Module,
+    target: Target,
+    name: str,
+    p: Product,
+    shape: Shape[Dim],  # type: ignore[type-var]
+    choose: Chooser = modelled,
+) -> ProductKernels:
     """Write the kernels of a product; `shape` has the sizes as far as they are known, which the kernels take as arguments."""
     traits = _left_traits(p), _right_traits(p)
     known = Known(*(size if isinstance(size, int) else None for size in (shape.batch, shape.m, shape.n, shape.k)))
     schedule = Schedule.choose(target, REGISTER[p.reduction.dtype], *traits, known)
+    schedule = replace(schedule, cut=choose(schedule, traits, shape))
     arguments = Arguments()
     packed = [Buffer(f"packed_{side}", TensorType("uint8", ()), "temporary") for side in "ab"]
 

@@ -12,7 +12,7 @@ from graphdl.lowering.memory import Interval, Plan, Timeline, plan, temporaries_
 from graphdl.sizes import Dim, substitute
 from graphdl.sizes import product as whole
 
-from ..contraction import Shape
+from ..contraction import Chooser, Shape, modelled
 from ..contraction import plan as plan_contraction
 from ..llvm import Module
 from ..target import Target
@@ -76,7 +76,7 @@ class _Emission:
 class ProgramEmitter:
     """Emits every step of a program; equal kernels are written once."""
 
-    def __init__(self, program: Program, target: Target, written: Callable[[Module], None]) -> None:
+    def __init__(self, program: Program, target: Target, written: Callable[[Module], None], choose: Chooser) -> None:
         self.program = program
         self._hear = written
         self.target = target
@@ -86,7 +86,7 @@ class ProgramEmitter:
         self.frames: list[_Frame] = []
         self.count = 0
         self.scratch: list[Interval] = []
-        self.written = WrittenFunctions(self.module, target)
+        self.written = WrittenFunctions(self.module, target, choose)
         self._twins: dict[Key, _Emission] = {}
 
     def emit(self, symbols: Sequence[str], writer: type[EntryWriter]) -> Emitted:
@@ -202,7 +202,7 @@ class ProgramEmitter:
             if function:
                 self._launch(function, made.arguments, tasks, shape.batch * extent * shape.k, step, values, frame)
         work = shape.batch * shape.m * shape.n * shape.k // 4
-        self._launch(made.contraction.compute, made.arguments, needs.compute_tasks, work, step, values)
+        self._launch(made.contraction.compute, made.arguments, needs.compute_tasks, work, step, values, schedule=made.schedule.cut.told)
 
     def _outermost(self, x: Expr) -> _Frame | None:
         """The outermost open loop in which `x` never changes, and fails no check of an index."""
@@ -212,7 +212,9 @@ class ProgramEmitter:
         following = inner[-1] + 1 if inner else 0
         return self.frames[following] if following < len(self.frames) else None
 
-    def _launch(self, name: str, arguments: Arguments, tasks: Dim, work: Dim, step: Step, values: Values | None = None, before: _Frame | None = None) -> None:
+    def _launch(
+        self, name: str, arguments: Arguments, tasks: Dim, work: Dim, step: Step, values: Values | None = None, before: _Frame | None = None, schedule: str = ""
+    ) -> None:
         """Note a launch, here or before an open loop; a function whose text is known already is dropped for the one before."""
         known = self.written.first(name)
         open_frames = self.frames if before is None else self.frames[: self.frames.index(before)]
@@ -221,7 +223,7 @@ class ProgramEmitter:
         given.update((counter, 0) for counter in closed)
         self.count += 1
         items = self.items if before is None else before.before
-        items.append(Launch(known, arguments, tasks, work, step, given, _times(open_frames)))
+        items.append(Launch(known, arguments, tasks, work, step, given, _times(open_frames), schedule))
 
 
 def _times(frames: Sequence[_Frame]) -> Dim:
@@ -235,9 +237,10 @@ def emit_program(
     symbols: Sequence[str],
     writer: type[EntryWriter] = EntryWriter,
     written: Callable[[Module], None] = lambda module: None,
+    choose: Chooser = modelled,
 ) -> Emitted:
     """Emit `program` for `target`; `symbols` are the sizes given at a call, in the order of the table of sizes.
 
-    `written` is called with the module whenever functions were added to it that will stay as they are.
+    `written` is called with the module whenever functions were added to it that will stay as they are; `choose` cuts products.
     """
-    return ProgramEmitter(program, target, written).emit(symbols, writer)
+    return ProgramEmitter(program, target, written, choose).emit(symbols, writer)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from graphdl.kernel.expression import Buffer
 from graphdl.sizes import Dim
 
-from ..contraction import Shape
+from ..contraction import Chooser, Shape
 from ..llvm import Module
 from ..target import Target
 from .affine import Flat
@@ -23,9 +23,10 @@ from .product import Product, ProductKernels, emit_product
 class WrittenFunctions:
     """What a module has, by form and by text."""
 
-    def __init__(self, module: Module, target: Target) -> None:
+    def __init__(self, module: Module, target: Target, choose: Chooser) -> None:
         self.module = module
         self.target = target
+        self.choose = choose
         self._nests: dict[Key, tuple[Form, str, Arguments]] = {}
         self._products: dict[Key, tuple[Form, ProductKernels]] = {}
         self._texts: dict[str, str] = {}
@@ -50,7 +51,7 @@ class WrittenFunctions:
         pieces = product.pieces and (product.pieces.run, product.pieces.written)
         key = (form.key, shape.batch, shape.m, shape.n, shape.k, pieces)
         if key not in self._products:
-            self._products[key] = form, emit_product(self.module, self.target, name, product, shape)
+            self._products[key] = form, emit_product(self.module, self.target, name, product, shape, self.choose)
             return self._products[key][1]
         other, made = self._products[key]
         packed = {buffer: replace_buffer(buffer) for buffer in (made.packed_a, made.packed_b)}

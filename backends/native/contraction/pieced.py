@@ -59,7 +59,7 @@ class _Compute:
         self.sources = Sources(f, schedule, parts, shape, schedule.packs_a(shape).flag, I1.const(False))
         self.kernels = MicroKernels(f, schedule, parts.m if schedule.known.m is None else I64.const(schedule.known.m))
         self.tile_size = schedule.sums_per_tile
-        self.sums = f.alloca(schedule.scalar, self.tile_size * schedule.group_tiles)
+        self.sums = f.alloca(schedule.scalar, self.tile_size * schedule.cut.group_tiles)
         self.partial = f.alloca(schedule.scalar, self.tile_size)
         taps = schedule.b.taps
         self.offsets, self.masks = f.alloca(I64, taps), f.alloca(I64, taps)

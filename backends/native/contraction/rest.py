@@ -31,7 +31,7 @@ class RestColumns:
         self.scalar, self.tile, self.columns = schedule.scalar.scalar, schedule.rest_tile, I64.const(schedule.rest)
         self.width = I64.const(self.tile.vectors)
         self.size = -(-schedule.table.full.rows // self.tile.rows) * self.tile.rows * self.tile.vectors  # dot products write whole tiles
-        self.sums = f.alloca(schedule.scalar, self.size * schedule.group_tiles)
+        self.sums = f.alloca(schedule.scalar, self.size * schedule.cut.group_tiles)
         self.partial = f.alloca(schedule.scalar, self.size)
 
     def add(self, batch: Value, row: Value, rows: Value, a: tuple[Value, Value, Value], place: Value, steps: Steps) -> None:

@@ -7,6 +7,7 @@ from typing import Generic
 
 from ..llvm import Type
 from ..target import Target
+from .cut import MODEL, Cut
 from .interface import Traits
 from .quantity import Q, Shape, at_most, choose
 from .tile import Tile, TileTable, table_for
@@ -51,9 +52,8 @@ class Schedule:
     b: Traits
     known: Known = Known()  # what these sizes exclude is left out
     transposed: bool = False  # the operands have changed roles
-    group_tiles: int = 16  # tiles of rows whose part of A stays in the second-level cache
+    cut: Cut = MODEL
     dot_rows: tuple[int, int] = (8, 24)  # up to this m dots beat transposing B into panels: for a short k, for a long one
-    in_place_rows: tuple[int, int] = (128, 28)  # up to this m reading B in place beats packing it: for a short row of B, for a long one
 
     @staticmethod
     def choose(target: Target, scalar: Type, a: Traits, b: Traits, known: Known = Known()) -> Schedule:
@@ -168,8 +168,10 @@ class Schedule:
 
     @property
     def longest_block(self) -> int:
-        """The longest block of k: with it, the rows of A of a group of tiles fill half of the second-level cache."""
-        block = self.target.l2 // 2 * 8 // (self.group_tiles * self.table.full.rows * self.scalar.bits)
+        """The longest block of k: with it, the rows of A of a usual group of tiles fill half of the second-level cache. Blocks decide in which
+        order is added up, so it is the same for all cuts.
+        """
+        block = self.target.l2 // 2 * 8 // (MODEL.group_tiles * self.table.full.rows * self.scalar.bits)
         return max(block // 16 * 16, 16)
 
     # -- conditions on the sizes ----------------------------------------------------------------------------------
@@ -193,7 +195,7 @@ class Schedule:
         if self.indexes_b:
             return 0 * s.m
         if self.reads_b_in_place:
-            return 1 - self._at_most(s.m, s.n, SHORT_ROW, self.in_place_rows)
+            return 1 - self._at_most(s.m, s.n, SHORT_ROW, self.cut.in_place_rows)
         return 1 - self.uses_dots(s)
 
     def shares_pieces(self, s: Shape[Q]) -> Q:
@@ -227,8 +229,8 @@ class Schedule:
     def group(self, s: Shape[Q]) -> Q:
         """How many tiles of rows one pass over the panels of B serves. With a short k the output's rows are written through instead."""
         if not self.in_pieces:
-            return choose(at_most(s.k, SHORT_K), 1, self.group_tiles)
-        most = choose(at_most(s.batch * self.panels(s), FEW_PANELS - 1), SMALL_GROUP, self.group_tiles)
+            return choose(at_most(s.k, SHORT_K), 1, self.cut.group_tiles)
+        most = choose(at_most(s.batch * self.panels(s), FEW_PANELS - 1), SMALL_GROUP, self.cut.group_tiles)
         count = (self.tiles(s) + most - 1) // most
         count = count + 1 // (1 + count)
         return (self.tiles(s) + count - 1) // count  # groups of one height, so that each is as much work

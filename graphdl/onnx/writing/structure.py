@@ -171,6 +171,6 @@ def _scatter_add(writer: Writer, node: Node) -> str:
     return permuted(writer, writer.emit("ScatterND", base, at, given, reduction="add"), [int(k) for k in np.argsort(order)])
 
 
-@writes("at_least", "custom_gradient", "recompute")
+@writes("at_least", "custom_gradient", "recompute", "deferred")
 def _identity(writer: Writer, node: Node) -> str:
     return writer.emit("Identity", writer.name(node.operands[0]))
