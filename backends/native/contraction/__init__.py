@@ -4,9 +4,10 @@ from .engine import Contraction, emit_contraction
 from .interface import Axis, Direct, Epilogue, Indexed, Operand, Parts, Traits
 from .matrices import Matrix, Store
 from .quantity import Emitted, Quantity, Shape
+from .integers import Integers
 from .schedule import Known, Plan, Schedule, plan
 
 __all__ = [
-    "Axis", "Contraction", "Direct", "Emitted", "Epilogue", "Indexed", "Known", "Matrix", "Operand", "Parts", "Plan", "Quantity", "Schedule", "Shape",
+    "Axis", "Contraction", "Direct", "Emitted", "Epilogue", "Indexed", "Integers", "Known", "Matrix", "Operand", "Parts", "Plan", "Quantity", "Schedule", "Shape",
     "Store", "Traits", "emit_contraction", "plan",
 ]  # fmt: skip

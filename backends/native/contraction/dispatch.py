@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ..llvm import I64, PTR, Function, Value
 from .dot_kernel import dot_kernel
+from .integer_kernel import integer_kernel
 from .micro_kernel import micro_kernel, window_kernel
 from .quantity import Shape
 from .schedule import Schedule
@@ -57,6 +58,9 @@ class MicroKernels:
         return self._among(names, rows), step
 
     def _kernel(self, tile: Tile, *, masked: bool, streams: bool) -> str:
+        schedule = self.schedule
+        if schedule.integers is not None:
+            return integer_kernel(self.f.module, schedule.dot, schedule.integers, schedule.lanes, tile)
         return micro_kernel(self.f.module, self.schedule.scalar, self.schedule.lanes, tile, masked=masked, streams=streams, indexed=self.schedule.indexes_b)
 
     def _among(self, names: dict[int, str], rows: Value) -> Value:

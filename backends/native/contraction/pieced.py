@@ -11,13 +11,16 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from ..llvm import I1, I64, Function, Module, Value
+from ..llvm import I1, I8, I64, Function, Module, Value
+from .bytes import clear_rows, interleave, words_of
 from .dispatch import MicroKernels
+from .integers import BYTES, STEPS
 from .interface import Parts, Window
 from .kernel import Prepare, call_kernel, least, open_kernel, split
 from .quantity import Emitted, Shape
 from .schedule import Schedule
 from .sources import Sources
+from .zeros import Zeros
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,10 @@ class _Compute:
         self.partial = f.alloca(schedule.scalar, self.tile_size)
         taps = schedule.b.taps
         self.offsets, self.masks = f.alloca(I64, taps), f.alloca(I64, taps)
-        self.packed = f.alloca(schedule.scalar, schedule.longest_steps * taps * schedule.panel_columns)
+        self.zeros = Zeros(f, schedule, parts)
+        elements = -(-schedule.longest_steps * taps // STEPS) * STEPS * schedule.panel_columns
+        self.packed = f.alloca(schedule.scalar, elements if schedule.integers is None else elements // BYTES)
+        self.bytes = None if schedule.integers is None else f.alloca(I8, elements)
 
     def run(self, task: Value) -> None:
         f = self.f
@@ -78,12 +84,25 @@ class _Compute:
             count = least(f, self.block, f.sub(steps, step))
             if self.schedule.packs_pieces:
                 with self._unless(window.is_run):
-                    self.pieces.pack(f, batch, column, columns, step, count, self.packed)
+                    self._pack(found, step, count)
             is_first = f.compare("eq", block.index, I64.const(0))
             is_last = f.compare("eq", f.add(block.index, I64.const(1)), self.blocks)
             with f.loop(first, last) as tile:
                 sums = f.offset(self.sums, f.mul(f.sub(tile.index, first), I64.const(self.tile_size)), self.scalar)
                 self._tile(found, tile.index, step, count, sums, is_first, is_last)
+
+    def _pack(self, panel: _Panel, step: Value, steps: Value) -> None:
+        """Pack a panel; of bytes, four rows are then put into words."""
+        f, target = self.f, self.packed if self.bytes is None else self.bytes
+        self.pieces.pack(f, panel.batch, panel.column, panel.columns, step, steps, target)
+        if self.bytes is not None:
+            rows, width, lanes = f.mul(steps, self.taps), self.schedule.panel_columns, self.schedule.lanes
+            clear_rows(f, self.bytes, rows, width, lanes)
+            interleave(f, self.bytes, rows, width, lanes, self.packed)
+
+    def _depth(self, rows: Value) -> Value:
+        """The elements of k that so many rows of a packed panel are."""
+        return rows if self.bytes is None else words_of(self.f, rows)
 
     def _unless(self, condition: Value) -> AbstractContextManager[None]:
         return self.f.when(self.f.bit_xor(condition, I1.const(True)))
@@ -92,7 +111,7 @@ class _Compute:
         """The sums of one tile over one block of k; finished with the last one."""
         f, window = self.f, panel.window
         row, rows = self._rows(tile)
-        a = self.sources.left(panel.batch, row, f.mul(step, self.taps))
+        a = self.sources.left(panel.batch, row, self._depth(f.mul(step, self.taps)))
         partial = f.select(is_first, sums, self.partial)
         if self.schedule.reads_windows:
             with f.when(window.is_run):
@@ -101,9 +120,10 @@ class _Compute:
                 call_kernel(f, self.kernels.windows(rows), (*a, b, window.stride, *taps, partial, self.width))
         if self.schedule.packs_pieces:
             with self._unless(window.is_run):
-                depth = f.mul(count, self.taps)
+                depth = self._depth(f.mul(count, self.taps))
+                zeros = self.zeros.arguments(panel.batch, row, rows)
                 kernel = self.kernels.full(rows, masked=False, streams=False)
-                call_kernel(f, kernel, (*a, self.packed, self.width, depth, partial, self.width, panel.columns))
+                call_kernel(f, kernel, (*a, self.packed, self.width, depth, partial, self.width, panel.columns, *zeros))
         with self._unless(is_first):
             self._accumulate(rows, sums)
         with f.when(is_last):
