@@ -10,7 +10,7 @@ from graphdl.sizes import Dim, ceildiv, floordiv
 
 from ..contraction.interface import Window
 from ..contraction.kernel import least, split
-from ..llvm import I1, I64, PTR, Function, Type, Value
+from ..llvm import I1, I64, Function, Type, Value
 from .affine import linear_part
 from .emitter import Emitter, bound_of
 from .loops import store_all
@@ -35,8 +35,6 @@ class PanelWriter:
     def look(self, f: Function, batch: Value, column: Value, columns: Value, offsets: Value, masks: Value) -> Window:
         """Whether the panel of `columns` columns from `column` on is one run. If it is, the offset of every tap and its lanes are written."""
         p, emitter = self.pieces, self.emitter
-        if not (emitter.target.has_masks and p.in_runs):
-            return Window(I1.const(False), Value("null", PTR), I64.const(0))
         size = self._size(p.run)
         run, begin = split(f, column, size)
         is_run = f.compare("sle", f.add(begin, columns), size) if p.run else I1.const(True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from ..llvm import I1, I8, I64, Function, Module, Value
+from ..llvm import I1, I8, I64, PTR, Function, Module, Value
 from .bytes import clear_rows, interleave, words_of
 from .dispatch import MicroKernels
 from .integers import BYTES, STEPS
@@ -74,7 +74,9 @@ class _Compute:
         group, panel = split(f, rest, self.panels)
         column = f.mul(panel, self.width)
         columns = least(f, self.width, f.sub(self.parts.n, column))
-        window = self.pieces.look(f, batch, column, columns, self.offsets, self.masks)
+        window = Window(I1.const(False), Value("null", PTR), I64.const(0))
+        if self.schedule.reads_windows:
+            window = self.pieces.look(f, batch, column, columns, self.offsets, self.masks)
         found = _Panel(batch, column, columns, window)
         first = f.mul(group, self.group)
         last = least(f, f.add(first, self.group), self.tiles)
