@@ -126,10 +126,11 @@ def _byte(f: Function, words: Value, place: int, signed: bool) -> Value:
 
 def joined(f: Function, parts: list[Value]) -> Value:
     """Words of four bytes each, the first of them lowest."""
-    total: Value | None = None
-    for place, part in enumerate(parts):
-        wide = f.convert("zext", part, I32.with_lanes(part.type.lanes))
-        moved = f.shift_left(wide, wide.type.const(8 * place)) if place else wide
-        total = moved if total is None else f.bit_or(total, moved)
-    assert total is not None
+    lanes = parts[0].type.lanes
+    if lanes:
+        halves = [f.shuffle(parts[place], parts[place + 1], range(2 * lanes)) for place in (0, 2)]
+        return f.bitcast(f.shuffle(*halves, [place * lanes + lane for lane in range(lanes) for place in range(BYTES)]), I32.with_lanes(lanes))
+    total = f.convert("zext", parts[0], I32)
+    for place, part in enumerate(parts[1:], 1):
+        total = f.bit_or(total, f.shift_left(f.convert("zext", part, I32), I32.const(8 * place)))
     return total
