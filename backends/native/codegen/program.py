@@ -190,7 +190,7 @@ class ProgramEmitter:
             self.scratch.append(Interval(buffer, begin, end, size))
             if function:
                 self._launch(function, made.arguments, tasks, shape.batch * extent * shape.k, step, values, frame)
-        work = shape.batch * shape.m * shape.n * shape.k // 4
+        work = shape.batch * shape.m * shape.n * shape.k // (4 if product.integers is None else 16)
         self._launch(made.contraction.compute, made.arguments, needs.compute_tasks, work, step, values)
 
     def _outermost(self, x: Expr) -> _Frame | None:

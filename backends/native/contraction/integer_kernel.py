@@ -30,7 +30,7 @@ class _IntegerWriter(MicroKernelWriter):
     """Writes one micro-kernel."""
 
     def __init__(self, f: Function, vector: Type, tile: Tile, dot: Dot, integers: Integers) -> None:
-        super().__init__(f, vector, tile, masked=False, streams=True)
+        super().__init__(f, vector, tile, masked=False, streams=False)
         self.dot, self.corrects = dot, dot.corrects(integers)
         self.signs = dot.left_signed(integers), integers.right_signed
         self.zeros = f.parameters[len(PARAMETERS)]
@@ -48,7 +48,6 @@ class _IntegerWriter(MicroKernelWriter):
         first = 1 + len(pointers)
         with f.loop(I64.const(0), self.k, self.words, carried=[self._start(), *pointers, *zero]) as loop:
             b, rows, sums = loop.carried[0], loop.carried[1:first], loop.carried[first:]
-            self._fetch(self._row(b, 1))
             following: list[Value] = []
             for word in range(self.words):
                 following += self._step(b, rows, sums[word * self.sums : (word + 1) * self.sums])
