@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from graphdl.ir import Graph, Node, Tensor, derived
 from graphdl.kernel.reading import reading_of
-from graphdl.ops.shape import BroadcastTo, broadcast_to
+from graphdl.ops.select import Cast
+from graphdl.ops.shape import BroadcastTo, broadcast_to, reshape
 from graphdl.pipeline import Pass
 from graphdl.rewrite import rewrite
 
@@ -45,13 +46,14 @@ def _widened_late(node: Node, operands: tuple[Tensor, ...]) -> Sequence[Tensor] 
 def _moved(node: Node, widened: Node) -> Tensor | None:
     if _is_widened(widened):
         (narrow,) = widened.operands
-        return node.op(narrow).astype("int32")
+        return Cast("int32")(node.op(narrow))
     minuend, zero = (operand.node for operand in widened.operands)
     (point,) = zero.operands
     if point.size != 1:
         return None
-    moved = node.op(minuend.operands[0]).astype("int32")
-    return moved - broadcast_to(point.reshape(()), moved.shape)
+    moved = Cast("int32")(node.op(minuend.operands[0]))
+    result: Tensor = widened.op(moved, broadcast_to(reshape(point, ()), moved.shape))
+    return result
 
 
 def is_narrow(node: Node) -> bool:

@@ -352,7 +352,8 @@ def emit_product(module: Module, target: Target, name: str, p: Product, shape: S
         batch, m, n, k = (emitter.index(size) for size in p.shape)
         a, b = opened.side(p.a, p.m, traits[0]), opened.side(p.b, p.n, traits[1])
         pieces = PanelWriter(emitter, p.pieces, p.batch, p.m, schedule.lanes, schedule.panel_columns) if p.pieces else None
-        return Parts(batch, m, n, k, a, b, _Finish(opened), emitter.pointer(packed[0]), emitter.pointer(packed[1]), pieces, opened.zero if p.zero is not None else None)
+        zero = opened.zero if p.zero is not None else None
+        return Parts(batch, m, n, k, a, b, _Finish(opened), emitter.pointer(packed[0]), emitter.pointer(packed[1]), pieces, zero)
 
     contraction = emit_contraction(module, schedule, name, prepare)
     return ProductKernels(contraction, schedule, arguments, packed[0], packed[1])

@@ -1,13 +1,13 @@
 """Sums of products, packed and register-tiled: matrix products, einsum and convolutions alike (see `engine`)."""
 
 from .engine import Contraction, emit_contraction
+from .integers import Integers
 from .interface import Axis, Direct, Epilogue, Indexed, Operand, Parts, Traits
 from .matrices import Matrix, Store
 from .quantity import Emitted, Quantity, Shape
-from .integers import Integers
 from .schedule import Known, Plan, Schedule, plan
 
 __all__ = [
-    "Axis", "Contraction", "Direct", "Emitted", "Epilogue", "Indexed", "Integers", "Known", "Matrix", "Operand", "Parts", "Plan", "Quantity", "Schedule", "Shape",
-    "Store", "Traits", "emit_contraction", "plan",
+    "Axis", "Contraction", "Direct", "Emitted", "Epilogue", "Indexed", "Integers", "Known", "Matrix", "Operand", "Parts", "Plan", "Quantity", "Schedule",
+    "Shape", "Store", "Traits", "emit_contraction", "plan",
 ]  # fmt: skip

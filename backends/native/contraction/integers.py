@@ -128,8 +128,8 @@ def joined(f: Function, parts: list[Value]) -> Value:
     """Words of four bytes each, the first of them lowest."""
     lanes = parts[0].type.lanes
     if lanes:
-        halves = [f.shuffle(parts[place], parts[place + 1], range(2 * lanes)) for place in (0, 2)]
-        return f.bitcast(f.shuffle(*halves, [place * lanes + lane for lane in range(lanes) for place in range(BYTES)]), I32.with_lanes(lanes))
+        low, high = (f.shuffle(parts[place], parts[place + 1], range(2 * lanes)) for place in (0, 2))
+        return f.bitcast(f.shuffle(low, high, [place * lanes + lane for lane in range(lanes) for place in range(BYTES)]), I32.with_lanes(lanes))
     total = f.convert("zext", parts[0], I32)
     for place, part in enumerate(parts[1:], 1):
         total = f.bit_or(total, f.shift_left(f.convert("zext", part, I32), I32.const(8 * place)))

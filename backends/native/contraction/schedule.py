@@ -62,7 +62,9 @@ class Schedule:
         """The schedule for operands of these traits. An output known to be narrow is computed transposed, so that its rows fill vectors."""
         n, m = known.n, known.m
         if integers is not None:
-            return Schedule(target, scalar, a, b, known, integers=integers)
+            # Vectors of words along k reach beyond its last bytes, which only masks leave unread.
+            straight = b if b.contiguous != "k" or target.has_masks else replace(b, contiguous=None)
+            return Schedule(target, scalar, a, straight, known, integers=integers)
         if n is None or n > NARROW or (m is not None and m <= n) or b.taps:
             return Schedule(target, scalar, a, b, known)
         left = replace(b, is_indexed=False)
