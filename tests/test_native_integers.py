@@ -14,7 +14,7 @@ from graphdl.ops.convolution import convolution
 Array = np.ndarray[Any, Any]
 SIGNS = [(left, right) for left in ("int8", "uint8") for right in ("int8", "uint8")]
 SIZES = [(1, 5, 3), (1, 256, 200), (40, 512, 100), (7, 33, 65), (29, 100, 31), (2, 4100, 40), (0, 5, 3), (4, 0, 5), (60, 77, 130)]
-# (samples, channels, height, width, outputs, kernel, stride, padding, dilation)
+# Samples, channels, height, width, outputs, kernel, stride, padding and dilation. The last one has more steps than a panel holds.
 WINDOWS = [
     (1, 24, 16, 32, 24, (3, 3), 1, 1, 1), (2, 3, 9, 11, 5, (3, 3), 1, 1, 1), (2, 24, 9, 11, 40, (1, 1), 1, 0, 1), (1, 1, 32, 40, 24, (3, 3), 1, 1, 1),
     (3, 5, 17, 19, 7, (3, 2), 2, 1, 1), (1, 40, 16, 13, 33, (3, 3), 1, 2, 2), (1, 270, 5, 6, 20, (3, 3), 1, 1, 1),
