@@ -155,9 +155,14 @@ class _Slot:
     """A place in the arena, and when it is taken: moments in order, a first and a last one for every tenant."""
 
     def __init__(self) -> None:
-        self.size: Dim = 0
+        self.sizes: list[Dim] = []  # of tenants, none of which surely covers another
         self.offset: Dim = 0
         self.moments: list[int] = []
+
+    @property
+    def size(self) -> Dim:
+        """The greatest of all tenants' sizes."""
+        return functools.reduce(maximum, self.sizes[1:], self.sizes[0])
 
     def is_free(self, tenancy: _Tenancy) -> bool:
         """Whether no tenant lives here at any time of this one."""
@@ -166,7 +171,8 @@ class _Slot:
 
     def take(self, tenancy: _Tenancy) -> None:
         """Become large enough, and be taken for the time."""
-        self.size = self.size if _covers(self.size, tenancy.size) else maximum(self.size, tenancy.size)
+        if not any(_covers(size, tenancy.size) for size in self.sizes):
+            self.sizes = [size for size in self.sizes if not _covers(tenancy.size, size)] + [tenancy.size]
         place = bisect.bisect_left(self.moments, tenancy.first)
         self.moments[place:place] = [tenancy.first, tenancy.last]
 
