@@ -9,7 +9,6 @@ from ..llvm import I64, PTR, Function, Value
 from .dot_kernel import dot_kernel
 from .integer_kernel import integer_kernel
 from .micro_kernel import micro_kernel, window_kernel
-from .quantity import Shape
 from .schedule import Schedule
 from .tile import Tile
 
@@ -21,34 +20,35 @@ class MicroKernels:
         self.f, self.schedule = f, schedule
         self.m = None if m.text.startswith("%") else int(m.text)
 
-    def _heights(self, most: int) -> list[int]:
+    def _heights(self, most: int, rows: int) -> list[int]:
+        """The heights up to `most` that occur if tiles have at most `rows` rows."""
         if self.m is None:
             return list(range(1, most + 1))
-        tiles = max(self.schedule.tiles(Shape(1, self.m, 1, 1)), 1)
+        tiles = max(-(-self.m // rows), 1)
         return sorted({max(min(height, most), 1) for height in (self.m // tiles, -(-self.m // tiles))})
 
     def full(self, rows: Value, *, masked: bool, streams: bool = True) -> Value:
         """The micro-kernel for a panel of B, at the height `rows`."""
         full = self.schedule.table.full
-        return self._among({height: self._kernel(Tile(height, full.vectors), masked=masked, streams=streams) for height in self._heights(full.rows)}, rows)
+        return self._among({height: self._kernel(Tile(height, full.vectors), masked=masked, streams=streams) for height in self._heights(full.rows, full.rows)}, rows)
 
     def windows(self, rows: Value) -> Value:
         """The one for windows over an image, at the height `rows`."""
         schedule, full = self.schedule, self.schedule.table.full
-        tiles = {height: Tile(height, full.vectors) for height in self._heights(full.rows)}
+        tiles = {height: Tile(height, full.vectors) for height in self._heights(full.rows, full.rows)}
         return self._among({height: window_kernel(self.f.module, schedule.scalar, schedule.lanes, tile) for height, tile in tiles.items()}, rows)
 
     def flat(self, rows: Value) -> Value:
         """The one for a flat tile, at the height `rows`."""
         flat = self.schedule.flat
-        heights = self._heights(flat[-1].rows)
+        heights = self._heights(flat[-1].rows, self.schedule.table.full.rows)
         widest = {height: next(tile.vectors for tile in flat if height <= tile.rows) for height in heights}
         return self._among({height: self._kernel(Tile(height, vectors), masked=False, streams=False) for height, vectors in widest.items()}, rows)
 
     def dots(self, rows: Value) -> tuple[Value, Value]:
         """The kernel of dot products for `rows` rows, and how many columns it takes at a time."""
         tiles = self.schedule.table.dots
-        chosen = {height: next(tile for tile in tiles if height <= tile.rows) for height in self._heights(tiles[-1].rows)}
+        chosen = {height: next(tile for tile in tiles if height <= tile.rows) for height in self._heights(tiles[-1].rows, tiles[-1].rows)}
         masked = self.schedule.target.has_masks
         names = {height: dot_kernel(self.f.module, self.schedule.scalar, self.schedule.lanes, tile, masked=masked) for height, tile in chosen.items()}
         step = I64.const(tiles[0].vectors)

@@ -170,7 +170,11 @@ class Schedule:
     # -- conditions on the sizes ----------------------------------------------------------------------------------
 
     def uses_dots(self, s: Shape[Q]) -> Q:
-        return self._at_most(s.m, s.k, SHORT_K, self.dot_rows) if self.has_dots else 0 * s.m
+        """Few rows; or few columns, where they are not known to be: a panel would be mostly padding."""
+        if not self.has_dots:
+            return 0 * s.m
+        few = self._at_most(s.m, s.k, SHORT_K, self.dot_rows)
+        return few if self.known.n is not None else few + (1 - few) * at_most(s.n, NARROW)
 
     def packs_a(self, s: Shape[Q]) -> Q:
         """An expression always; a matrix whose rows would meet in the same sets of the first-level cache where many panels read it."""
