@@ -68,6 +68,19 @@ def match_product(shared: Flat, flat: Flat) -> Product | None:
     return replace(found, pieces=replace(found.pieces, run=own.pieces.run, written=own.pieces.written))
 
 
+def in_panels(p: Product) -> Product:
+    """`p` with its right side packed panel by panel in the tasks that multiply it, if that is rows of bytes.
+
+    So it is read once, and no copy of it goes through memory.
+    """
+    fits = p.integers is not None and p.pieces is None and isinstance(p.b, Load) and not _has_data_index(p.b)
+    strides = _strides(p.b.index[0], (p.batch, p.n, p.k)) if fits else None  # type: ignore[attr-defined]
+    if strides is None or strides[2] != 1:
+        return p
+    assert isinstance(p.b, Load)
+    return replace(p, pieces=Pieces(p.a, p.b, (), (p.n,), 0, 0, p.k, (), p.reduction, p.stores))
+
+
 def _match(flat: Flat) -> Product | None:
     reductions = list(dict.fromkeys(x for store in flat.stores for x in walk(store.value) if isinstance(x, Reduce)))
     if len(reductions) != 1 or any(store.axes != flat.axes for store in flat.stores) or not flat.axes:

@@ -23,7 +23,7 @@ from .form import Key, form_of
 from .function import Arguments, KernelFunction
 from .launch import Choice, Item, Launch, Repetition, Values, Waiting, launches_of, parts_of
 from .nest import emit_nest, has_short_rows, schedule_nest, work_of
-from .product import Product, emit_product, match_product
+from .product import Product, emit_product, in_panels, match_product
 from .steps import emit_cumulative, emit_scatter
 from .stream import STREAMS, streaming
 
@@ -176,6 +176,7 @@ class ProgramEmitter:
 
     def _product(self, name: str, step: Kernel, product: Product, values: Values) -> None:
         """The packs and the compute kernel, with scratch memory for what is packed. What does not change in a loop is packed before it."""
+        product = product if self._outermost(product.b) else in_panels(product)
         shape = Shape(*(substitute(size, values) for size in product.shape))  # type: ignore[type-var]
         made = emit_product(self.module, self.target, name, product, shape)
         needs = plan_contraction(made.schedule, shape)  # type: ignore[type-var]

@@ -30,7 +30,8 @@ class MicroKernels:
     def full(self, rows: Value, *, masked: bool, streams: bool = True) -> Value:
         """The micro-kernel for a panel of B, at the height `rows`."""
         full = self.schedule.table.full
-        return self._among({height: self._kernel(Tile(height, full.vectors), masked=masked, streams=streams) for height in self._heights(full.rows, full.rows)}, rows)
+        tiles = [Tile(height, full.vectors) for height in self._heights(full.rows, full.rows)]
+        return self._among({tile.rows: self._kernel(tile, masked=masked, streams=streams) for tile in tiles}, rows)
 
     def windows(self, rows: Value) -> Value:
         """The one for windows over an image, at the height `rows`."""

@@ -72,7 +72,8 @@ def pack_b(module: Module, schedule: Schedule, name: str, prepare: Prepare) -> s
     panels, width = schedule.packed_panels(shape).value, I64.const(schedule.panel_columns)
     assert parts.packed_b is not None
     depth = schedule.depth(shape).value
-    rows = I64.const(ROWS_AT_ONCE if schedule.b.contiguous != "k" else 1 << 40)
+    at_once = ROWS_AT_ONCE if schedule.integers is None else ROWS_AT_ONCE // BYTES
+    rows = I64.const(at_once if schedule.b.contiguous != "k" else 1 << 40)
     with f.loop(I64.const(0), depth, rows) as block, f.loop(f.parameters[1], f.parameters[2]) as task:
         batch, panel = split(f, task.index, panels)
         first = f.mul(panel, width)
