@@ -92,9 +92,10 @@ def main() -> None:
     parser.add_argument("file", nargs="?", type=Path)
     for name, value in (("prompt", 200), ("tokens", 128), ("rounds", 7), ("threads", 2)):
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--activations", default="float32", help="'q8' to round them in blocks, as llama.cpp does")
     asked = parser.parse_args()
     path = asked.file or shipped()
-    file, length = load(path), asked.prompt + asked.tokens
+    file, length = load(path, activations=asked.activations), asked.prompt + asked.tokens
     generator = Generator(file.model, max_length=length, threads=asked.threads)
     model = Llama(str(path), n_ctx=length, n_threads=asked.threads, n_threads_batch=asked.threads, verbose=False)
     prompt = (file.tokenizer.encode(TEXT) * asked.prompt)[: asked.prompt]

@@ -24,6 +24,7 @@ from graphdl.rewrite import follow
 from graphdl.sizes import Combined, Dim, as_size, atoms_of
 from graphdl.types import numpy_dtype
 
+from .narrow import is_narrow
 from .unpacking import Unpacking
 
 MAX_NODES = 48  # a kernel with more would spill registers and take long to compile
@@ -132,7 +133,7 @@ class Partition:
         users = self.uses[node]
         joined = [group for group, accesses in users.items() if self._may_join(node, reading, group, accesses)]
         stored = node in self.stored or len(joined) < len(users)
-        if not reading.is_free and (stored or (len(users) > 1 and not self._is_thin(node))) and not self.unpacking.is_unpacked(node):
+        if not reading.is_free and (stored or (len(users) > 1 and not self._is_thin(node) and not is_narrow(node))) and not self.unpacking.is_unpacked(node):
             self._store(node, reading, users)
             return
         for group in joined:
@@ -212,7 +213,7 @@ class Partition:
         if reading.is_free:
             return not group.has_contraction or not any(_is_divided(read) for read in _moved_reads(reading, accesses))
         if group.has_contraction and any(not _within(index, group) for index in accesses):
-            return widens(node) or self.unpacking.is_unpacked(node)  # other sides of a product are read where they lie
+            return widens(node) or is_narrow(node) or self.unpacking.is_unpacked(node)  # other sides of a product are read where they lie
         heavy = reading.flops >= HEAVY
         return not heavy or (len(accesses) <= 2 and all(_covers(index, group) for index in accesses))
 

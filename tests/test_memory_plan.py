@@ -10,7 +10,7 @@ import pytest
 from graphdl.kernel.expression import Buffer
 from graphdl.lowering.memory import ALIGNMENT, Interval, plan
 from graphdl.sizes import Dim, evaluate, symbol
-from graphdl.types import TensorType
+from graphdl.types import TensorType, as_dim
 
 
 def lives_of(seed: int, count: int = 60) -> list[Interval]:
@@ -45,3 +45,13 @@ def test_smaller_ones_live_beside_each_other_where_a_large_one_lived() -> None:
     spans = [(0, 1, n * 4096), (2, 5, n * 2048), (3, 6, n * 1024), (4, 5, n * 1024)]
     planned = plan([Interval(buffer, *span) for buffer, span in zip(buffers, spans, strict=True)])
     assert evaluate(planned.total, {"N": 100}) < 4096 * 100 + 4096
+
+
+@pytest.mark.parametrize(("size", "largest"), [(10, 1000), (10_000, 10_000)])
+def test_a_slot_of_many_tenants_that_cannot_be_compared(size: int, largest: int) -> None:
+    """Thousands of temporaries of two sizes, in turns, leave a size of two terms: it was nested once for each of them."""
+    types = TensorType("float32", (as_dim("N"),)), TensorType("float32", (1000,))
+    buffers = [Buffer(f"t{moment}", types[moment % 2], "temporary") for moment in range(4000)]
+    planned = plan([Interval(buffer, moment, moment, buffer.type.size * 4) for moment, buffer in enumerate(buffers)])
+    assert 4 * largest <= evaluate(planned.total, {"N": size}) < 4 * largest + 4096
+    assert set(planned.offsets.values()) == {0}

@@ -11,6 +11,7 @@ import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
+import graphdl as gd
 from graphdl.backends.native.contraction import (
     Axis,
     Contraction,
@@ -297,6 +298,24 @@ def test_known_sizes_need_few_micro_kernels() -> None:
     kernels = [name for name in module.functions if name.startswith("contract")]
     assert len(kernels) <= 2
     assert names.pack_a is None
+
+
+def test_an_output_that_turns_out_narrow_needs_no_panels() -> None:
+    along_k = Traits("k", True), Traits("k", True)
+    narrow, wide = (plan(Schedule.choose(named("avx512"), F32, *along_k), Shape(1, 258, n, 256)) for n in (4, 5))
+    assert (narrow.packed_a_bytes, narrow.packed_b_bytes) == (0, 0)
+    assert wide.packed_b_bytes > 0
+
+
+@pytest.mark.parametrize("m", [258, 30])
+def test_outputs_that_turn_out_narrow(m: int) -> None:
+    """One program whose columns are few in one call and many in the next, with rows known and not."""
+    a, b = np.random.default_rng(0).normal(size=(m, 200)).astype("f"), np.random.default_rng(1).normal(size=(40, 200)).astype("f")
+    for rows in ("M", m):
+        x, y = gd.placeholder("x", (rows, 200)), gd.placeholder("y", ("N", 200))
+        f = gd.compile(gd.relu(x @ gd.transpose(y)), inputs=[x, y])
+        for n in (0, 1, 3, 4, 5, 40):
+            np.testing.assert_allclose(f(a, b[:n]), np.maximum(a @ b[:n].T, 0), rtol=2e-5, atol=2e-4)
 
 
 def test_plan_is_small_where_operands_are_read_in_place() -> None:

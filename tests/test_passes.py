@@ -194,6 +194,12 @@ def reductions_example() -> list[Tensor]:
     return [x.reshape(("N", 2, 3)).sum(axis=(1, 2)), x.sum().broadcast_to((3,)).sum(), gd.transpose(x).max(axis=0), x.sum(axis=0).sum(axis=0)]
 
 
+def narrow_example() -> list[gd.Tensor]:
+    x, zero = gd.placeholder("x", ("N", 3, 4), "uint8"), gd.placeholder("zero", (), "uint8")
+    turned = gd.transpose(x.astype("int32") - zero.astype("int32"), (1, 0, 2))
+    return [turned @ gd.placeholder("w", (4, 5), "int8").astype("int32")]
+
+
 def common_example() -> list[Tensor]:
     x, y = gd.placeholder("x", (3,)), gd.placeholder("y", (3,))
     return [gd.exp(x * y), gd.exp(y * x)]
@@ -240,6 +246,7 @@ EXAMPLES: dict[str, Callable[[], list[Tensor]]] = {
     "motion": motion_example,
     "contraction": contraction_example,
     "reductions": reductions_example,
+    "narrow": narrow_example,
     "common": common_example,
     "settle": canonicalise_example,
 }

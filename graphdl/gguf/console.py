@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import FormatError
 from ..nn.models.generation import Generator
-from .model import LanguageFile, load
+from .model import ACTIVATIONS, LanguageFile, load
 
 FEWEST = 512  # positions that are held in any case
 
@@ -23,6 +23,7 @@ def add_arguments(parser: argparse._ActionsContainer) -> None:
     parser.add_argument("--temperature", type=float, default=0.0, help="0 takes the likeliest token each time, which is the default; 1 draws as the model says")
     parser.add_argument("--top-k", type=int, help="draw from so many of the likeliest tokens only")
     parser.add_argument("--top-p", type=float, help="draw from the likeliest tokens that have this probability together")
+    parser.add_argument("--activations", choices=ACTIVATIONS, default=ACTIVATIONS[0], help="q8: rounded to 8 bits in blocks, as llama.cpp does")
     parser.add_argument("--seed", type=int, help="of the draws")
 
 
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise FormatError(f"{arguments.source} is a language model: give it a --prompt to go on from")
     begin, told = time.perf_counter(), Console(stderr=True, highlight=False)
     with told.status(f"preparing {arguments.source}"):
-        file = load(arguments.source)
+        file = load(arguments.source, activations=arguments.activations)
         tokens = file.tokenizer.encode(arguments.prompt, special=True)
         if not tokens:
             raise FormatError("the prompt has no tokens")

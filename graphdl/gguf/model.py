@@ -14,11 +14,12 @@ from ..errors import FormatError
 from ..nn.models.llama import Decoder, FeedForward, Layer, Llama, SelfAttention
 from ..nn.normalization import RMSNorm
 from ..nn.packed import PackedEmbedding, PackedLinear, PackedMatrix
-from .blocks import Planes
+from .blocks import BlockFormat, Planes
 from .reader import GgufFile
 from .tokenizer import Tokenizer
 
 Array = np.ndarray[Any, Any]
+ACTIVATIONS = ("float32", "q8")
 
 
 class LanguageFile:
@@ -28,14 +29,17 @@ class LanguageFile:
         self.model, self.tokenizer, self.name = model, tokenizer, name
 
 
-def load(path: str | os.PathLike[str]) -> LanguageFile:
+def load(path: str | os.PathLike[str], *, activations: str = "float32") -> LanguageFile:
     """Read a GGUF file. Its weights stay packed: the model takes about as much memory as the file has bytes.
 
-    Raises FormatError for files that are damaged, foreign, or hold what graphdl does not run, and names what that is.
+    With `activations="q8"` what is multiplied by quantised weights is rounded to 8 bits in blocks of 32, as llama.cpp does.
+    Raises ValueError for another word, and FormatError for files that are damaged, foreign, or hold what graphdl does not run, and names what that is.
     """
+    if activations not in ACTIVATIONS:
+        raise ValueError(f"activations={activations!r} is not one of {', '.join(ACTIVATIONS)}")
     file = GgufFile(path)
     tokenizer = Tokenizer(file.metadata)
-    model = _Builder(file).model()
+    model = _Builder(file, rounds=activations == "q8").model()
     if model.vocabulary != len(tokenizer.pieces):
         raise FormatError(f"{file.path}: the embedding has {model.vocabulary} rows for {len(tokenizer.pieces)} tokens")
     return LanguageFile(model, tokenizer, str(file.metadata.get("general.name", "")))
@@ -44,8 +48,8 @@ def load(path: str | os.PathLike[str]) -> LanguageFile:
 class _Builder:
     """Makes the modules of one file."""
 
-    def __init__(self, file: GgufFile) -> None:
-        self.file = file
+    def __init__(self, file: GgufFile, *, rounds: bool = False) -> None:
+        self.file, self.rounds = file, rounds
         self.architecture = file.metadata.get("general.architecture")
         if self.architecture != "llama":
             raise self._error(f"the architecture is {self.architecture!r}; graphdl runs 'llama'")
@@ -113,9 +117,9 @@ class _Builder:
         formats = [self.file.tensors[name].format for name in names]
         if len(set(formats)) > 1:
             made = zip(names.values(), parts, formats, strict=True)
-            return [PackedLinear(PackedMatrix(rows, self.features, planes, found.unpack)) for rows, planes, found in made]
+            return [PackedLinear(self._packed(rows, self.features, planes, found)) for rows, planes, found in made]
         joined = {plane: np.concatenate([part[plane] for part in parts]) for plane in parts[0]}
-        matrix = PackedMatrix(sum(names.values()), self.features, joined, formats[0].unpack)
+        matrix = self._packed(sum(names.values()), self.features, joined, formats[0])
         ends = list(itertools.accumulate(names.values()))
         return [PackedLinear(matrix, (end - rows, end)) for end, rows in zip(ends, names.values(), strict=True)]
 
@@ -137,7 +141,13 @@ class _Builder:
         """A weight as the file has it."""
         planes = self._planes(name, rows, columns)
         entry = self.file.tensors[name]
-        return PackedMatrix(entry.shape[0], columns, planes, entry.format.unpack)
+        return self._packed(entry.shape[0], columns, planes, entry.format)
+
+    def _packed(self, rows: int, columns: int, planes: Planes, format: BlockFormat) -> PackedMatrix:
+        """A matrix of that format, whose products round activations if they shall; those with floats never do."""
+        if self.rounds and format.rounding is None and format.elements > 1:
+            raise self._error(f"activations cannot be rounded for weights of {format.name}: load it with activations='float32'")
+        return PackedMatrix(rows, columns, planes, format.unpack, format.rounding if self.rounds else None)
 
     def _planes(self, name: str, rows: int | None, columns: int, *, turned: bool = False) -> Planes:
         """The planes of a weight; with `turned` the rows of every head in the order that `rotary` takes."""

@@ -8,6 +8,7 @@ that reads a dying temporary only where it writes takes its slot.
 
 from __future__ import annotations
 
+import bisect
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -185,21 +186,31 @@ class _Slot:
     """A place in the arena, as large as its largest tenant. Smaller ones live there at the same time where they surely fit beside each other."""
 
     def __init__(self) -> None:
-        self.size: Dim = 0
+        self.sizes: list[Dim] = []  # of tenants, none of which surely covers another
         self.offset: Dim = 0
         self.staggers = 1
-        self.tenants: list[_Tenant] = []
+        self.tenants: list[_Tenant] = []  # in the order of their first moments
+        self.longest = 0  # moments that one of them lives
+
+    @property
+    def size(self) -> Dim:
+        """The greatest of all tenants' sizes."""
+        return functools.reduce(maximum, self.sizes[1:], self.sizes[0])
 
     def place_for(self, tenancy: Tenancy) -> _Place | None:
         """The lowest place where no tenant lives at any time of this one; None if there is none."""
-        first, last = tenancy.first, tenancy.last
-        others = [one for one in self.tenants if one.first <= last and first <= one.last]
+        others = self._at_the_time_of(tenancy)
         if not others:
             return GROUND
         if _guess(self.size) < _guess(tenancy.size) + min((one.least for one in others if one.place is GROUND), default=0):
             return None  # whatever would fit for all sizes fits for the usual ones
         places = (GROUND, *(place for one in others for place in one.above))
         return next((place for place in places if self._fits(place, tenancy.size, others)), None)
+
+    def _at_the_time_of(self, tenancy: Tenancy) -> list[_Tenant]:
+        begin = bisect.bisect_left(self.tenants, tenancy.first - self.longest, key=_first)
+        end = bisect.bisect_right(self.tenants, tenancy.last, key=_first)
+        return [one for one in self.tenants[begin:end] if tenancy.first <= one.last]
 
     def _fits(self, place: _Place, size: Dim, others: Sequence[_Tenant]) -> bool:
         end = place.begin + size
@@ -209,12 +220,17 @@ class _Slot:
 
     def take(self, tenancy: Tenancy, place: _Place) -> None:
         """Become large enough, and be taken for the time."""
-        if not place.below:
-            self.size = self.size if _covers(self.size, tenancy.size) else maximum(self.size, tenancy.size)
+        if not place.below and not any(_covers(size, tenancy.size) for size in self.sizes):
+            self.sizes = [size for size in self.sizes if not _covers(tenancy.size, size)] + [tenancy.size]
         self.staggers = max(self.staggers, place.below + 1)
         end = place.begin + tenancy.size
         above = (_Place(end + STAGGER, place.below + 1),) if _is_aligned(end) else ()
-        self.tenants.append(_Tenant(tenancy.first, tenancy.last, place, end, above, _guess(end)))
+        bisect.insort(self.tenants, _Tenant(tenancy.first, tenancy.last, place, end, above, _guess(end)), key=_first)
+        self.longest = max(self.longest, tenancy.last - tenancy.first)
+
+
+def _first(tenant: _Tenant) -> int:
+    return tenant.first
 
 
 @functools.lru_cache(1 << 16)

@@ -16,6 +16,7 @@ from ..ops.shape import broadcast_to, expand_dims, reshape
 from ..sizes import Dim, product
 from .buffer import make_buffer
 from .module import Module
+from .rounding import BlockRounding, rounded_blocks
 
 PANEL = 64  # rows side by side: what a product reads goes along memory, and fills the lanes of any processor
 
@@ -29,10 +30,12 @@ class PackedMatrix(Module):
     A plane is given as an array (rows, *axes): all planes have as many axes, of size 1 where a number holds for all along
     it, and together they run over the columns in order. They are held as (panels, *axes, PANEL), and `unpack` gets tensors
     of this form by their names. The last panel is filled up with zeros. Weights in this form are not trained.
+
+    Products take activations as they are, or rounded to 8 bits in blocks if there is a `rounding`.
     """
 
-    def __init__(self, rows: int, columns: int, planes: Mapping[str, Array], unpack: Unpack) -> None:
-        self.rows, self.columns, self.unpack = rows, columns, unpack
+    def __init__(self, rows: int, columns: int, planes: Mapping[str, Array], unpack: Unpack, rounding: BlockRounding | None = None) -> None:
+        self.rows, self.columns, self.unpack, self.rounding = rows, columns, unpack, rounding
         self.names = tuple(planes)
         for name, plane in planes.items():
             setattr(self, name, make_buffer(_panels(plane), name))
@@ -53,11 +56,25 @@ class PackedMatrix(Module):
         """x Wᵀ for x (..., columns): shape (..., rows). Raises ShapeError."""
         if x.ndim == 0 or x.shape[-1] != self.columns:
             raise ShapeError(f"PackedMatrix: {describe(x)} needs {self.columns} features on its last axis")
-        letters = "abcdefgh"[: len(self.axes)]
-        split = reshape(x, (product(x.shape[:-1]), *self.axes))
-        found = einsum(f"m{letters},p{letters}r->mpr", split, self.values())
+        flat = reshape(x, (product(x.shape[:-1]), self.columns))
+        found = self._product(flat, self.values()) if self.rounding is None else self._rounded_product(flat, self.rounding)
         whole: Tensor = reshape(found, (*x.shape[:-1], found.shape[1] * PANEL))
         return whole if whole.shape[-1] == self.rows else whole[..., : self.rows]
+
+    def _product(self, x: Tensor, values: Tensor) -> Tensor:
+        """x (N, columns) times unpacked rows: (N, panels, PANEL)."""
+        letters = "abcdefgh"[: len(self.axes)]
+        return einsum(f"m{letters},p{letters}r->mpr", reshape(x, (x.shape[0], *self.axes)), values)
+
+    def _rounded_product(self, x: Tensor, rounding: BlockRounding) -> Tensor:
+        """The same for x rounded in blocks; a block's minimum multiplies the block's sum."""
+        rounded, sums = rounded_blocks(x, rounding.elements)
+        found = self._product(rounded, rounding.scaled(self.planes))
+        if not rounding.minimum:
+            return found
+        minimum = self.planes[rounding.minimum]
+        spread = reshape(minimum, (minimum.shape[0], sums.shape[1], PANEL)).astype("float32")
+        return found + einsum("mb,pbr->mpr", sums, spread)
 
     def take(self, indices: Tensor) -> Tensor:
         """The rows at integer `indices` (...): float32 (..., columns). An index out of range is an error of the call."""

@@ -10,7 +10,7 @@ from graphdl.sizes import Dim, ceildiv, floordiv
 
 from ..contraction.interface import Window
 from ..contraction.kernel import least, split
-from ..llvm import I1, I64, PTR, Function, Value
+from ..llvm import I1, I64, Function, Type, Value
 from .affine import linear_part
 from .emitter import Emitter, bound_of
 from .loops import store_all
@@ -28,13 +28,13 @@ class PanelWriter:
         self.emitter, self.pieces, self.batch, self.m = emitter, pieces, batch, m
         self.lanes, self.width = lanes, width
         self.last = pieces.columns[-1]
-        self.type = REGISTER[pieces.sums.dtype]
+        self.type, self.element = REGISTER[pieces.sums.dtype].with_lanes(lanes), REGISTER[pieces.element.dtype].with_lanes(lanes)
+        if self.element.bits < self.type.bits and emitter.target.has_masks:
+            self.element = self.element.with_lanes(width)  # a row of bytes is one vector
 
     def look(self, f: Function, batch: Value, column: Value, columns: Value, offsets: Value, masks: Value) -> Window:
         """Whether the panel of `columns` columns from `column` on is one run. If it is, the offset of every tap and its lanes are written."""
         p, emitter = self.pieces, self.emitter
-        if not (emitter.target.has_masks and p.in_runs):
-            return Window(I1.const(False), Value("null", PTR), I64.const(0))
         size = self._size(p.run)
         run, begin = split(f, column, size)
         is_run = f.compare("sle", f.add(begin, columns), size) if p.run else I1.const(True)
@@ -88,7 +88,7 @@ class PanelWriter:
         """Write the panel of `columns` columns from `column` on, for `steps` of the outermost reduced axis, every tap of each."""
         pack_row = self._pack_masked if self.emitter.target.has_masks else self._pack_ranges
         with f.apart(), self.emitter.binding(self.batch, batch), self._runs(f, len(self.pieces.columns) - 1, column, columns) as (lane, begin, length):
-            pack_row(f, begin, length, f.offset(target, lane, self.type.scalar), step, steps)
+            pack_row(f, begin, length, f.offset(target, lane, self.element.scalar), step, steps)
 
     def pack_left(self, f: Function, batch: Value, row: Value, steps: Value, target: Value) -> None:
         """Write one row of the left side, element by element: steps, and below each all taps."""
@@ -120,7 +120,7 @@ class PanelWriter:
             with f.when(is_whole), emitter.vector(self.last, begin, self.width, None):
                 store(start)
             with f.when(f.bit_xor(is_whole, I1.const(True))):
-                self._vectors(f, begin, length, start, store)
+                self._vectors(f, begin, length, start, self.type, store)
 
     # -- loops ----------------------------------------------------------------------------------------------------
 
@@ -182,17 +182,17 @@ class PanelWriter:
                 bound.enter_context(self.emitter.binding(axis, I64.const(0)))
             yield
 
-    def _vectors(self, f: Function, begin: Value, length: Value, start: Value, body: Body) -> None:
-        """Run `body` for vectors of places from `begin` on, at memory from `start` on: masked at the end, or one by one where masks are slow."""
-        lanes, whole, masks = self.lanes, length, self.emitter.target.has_masks
+    def _vectors(self, f: Function, begin: Value, length: Value, start: Value, type: Type, body: Body) -> None:
+        """Run `body` for vectors of places from `begin` on, at memory of `type` from `start` on: masked at the end, or one by one where masks are slow."""
+        lanes, whole, masks = type.lanes, length, self.emitter.target.has_masks
         if not masks:
             whole = f.mul(f.emit(I64, f"udiv {length.typed}, {lanes}"), I64.const(lanes))
             with f.loop(whole, length) as loop, self.emitter.binding(self.last, f.add(begin, loop.index)):
-                body(f.offset(start, loop.index, self.type.scalar))
+                body(f.offset(start, loop.index, type.scalar))
         with f.loop(I64.const(0), whole, lanes) as loop:
             mask = f.tail_mask(f.sub(length, loop.index), lanes) if masks else None
             with self.emitter.vector(self.last, f.add(begin, loop.index), lanes, mask):
-                body(f.offset(start, loop.index, self.type.scalar))
+                body(f.offset(start, loop.index, type.scalar))
 
     # -- packing --------------------------------------------------------------------------------------------------
 
@@ -211,10 +211,10 @@ class PanelWriter:
         with self._taps(f, self.pieces.taps[-1:]) as number_along:
             count = self.emitter.index(along.size) if along else I64.const(1)
             low, high = self._range_inside(f, begin, length)
-            self._vectors(f, begin, length, start, copy)
+            self._vectors(f, begin, length, start, self.element, copy)
 
     def _row_of(self, f: Function, place: Value, tap: Value) -> Value:
-        return f.offset(place, f.mul(tap, I64.const(self.width)), self.type.scalar)
+        return f.offset(place, f.mul(tap, I64.const(self.width)), self.element.scalar)
 
     def _holds(self) -> Value | None:
         """Whether there are elements at all in the open row, for the open tap."""
@@ -254,7 +254,7 @@ class PanelWriter:
         def clear(place: Value) -> None:
             lanes = self.emitter.lanes
             with f.loop(I64.const(0), steps, carried=[place]) as loop:
-                f.store(self.type.with_lanes(lanes.count if lanes else 0).const(0), loop.carried[0])
+                f.store(self.element.with_lanes(lanes.count if lanes else 0).const(0), loop.carried[0])
                 loop.next = [self._next_row(f, loop.carried[0])]
 
         def copy(place: Value) -> None:
@@ -264,10 +264,10 @@ class PanelWriter:
             low, high = self._range_of_row(f, begin, length)
             target = self._row_of(f, start, tap)
             for first, last, body in ((begin, low, clear), (low, high, copy), (high, f.add(begin, length), clear)):
-                self._vectors(f, first, f.sub(last, first), f.offset(target, f.sub(first, begin), self.type.scalar), body)
+                self._vectors(f, first, f.sub(last, first), f.offset(target, f.sub(first, begin), self.element.scalar), self.element, body)
 
     def _next_row(self, f: Function, place: Value) -> Value:
-        return f.offset(place, I64.const(self.pieces.depth * self.width), self.type.scalar)
+        return f.offset(place, I64.const(self.pieces.depth * self.width), self.element.scalar)
 
     def _copy(self, f: Function, place: Value, step: Value, steps: Value, inside: tuple[Range, Value | None] | None, mask: Value | None) -> None:
         """The open lanes of one tap, step by step: two pointers that move on."""
@@ -277,4 +277,4 @@ class PanelWriter:
         load = range_load(emitter, x, *(inside or (None, None)))
         with f.loop(I64.const(0), steps, carried=[source, place]) as loop:
             f.store(load(loop.carried[0]), loop.carried[1], mask)
-            loop.next = [f.offset(loop.carried[0], stride, self.type.scalar), self._next_row(f, loop.carried[1])]
+            loop.next = [f.offset(loop.carried[0], stride, self.element.scalar), self._next_row(f, loop.carried[1])]

@@ -10,11 +10,12 @@ from graphdl.kernel.program import Store
 from graphdl.sizes import Atom, Dim, as_size, floordiv, mod, product, substitute, terms_of
 from graphdl.types import TensorType
 
-from ..contraction import Chooser, Contraction, Direct, Indexed, Known, Parts, Schedule, Shape, Traits, emit_contraction, modelled
+from ..contraction import Chooser, Contraction, Direct, Indexed, Integers, Known, Operand, Parts, Schedule, Shape, Traits, emit_contraction, modelled
 from ..contraction.interface import Axis as Side
 from ..llvm import Function, Module, Value
 from ..target import Target
 from .affine import Flat, linear_part
+from .byte_side import ByteReader, bytes_of
 from .emitter import Emitter
 from .function import Arguments, open_emitter
 from .loops import store_all
@@ -40,6 +41,13 @@ class Product:
     k: Axis
     stores: tuple[Store, ...]
     pieces: Pieces | None = None  # how b lies in memory, if it is read piece by piece
+    zero: Expr | None = None  # what is taken off all numbers of a row of a, if those are 8-bit integers
+
+    @property
+    def integers(self) -> Integers | None:
+        """What the engine must know of a product of 8-bit integers; None if it is one of floats."""
+        signed = self.a.dtype == "int8", self.b.dtype == "int8"
+        return Integers(*signed, self.zero is not None) if self.reduction.dtype == "int32" else None
 
     @property
     def shape(self) -> tuple[Dim, Dim, Dim, Dim]:
@@ -60,24 +68,43 @@ def match_product(shared: Flat, flat: Flat) -> Product | None:
     return replace(found, pieces=replace(found.pieces, run=own.pieces.run, written=own.pieces.written))
 
 
+def in_panels(p: Product) -> Product:
+    """`p` with its right side packed panel by panel in the tasks that multiply it, if that is rows of bytes.
+
+    So it is read once, and no copy of it goes through memory.
+    """
+    fits = p.integers is not None and p.pieces is None and isinstance(p.b, Load) and not _has_data_index(p.b)
+    strides = _strides(p.b.index[0], (p.batch, p.n, p.k)) if fits else None  # type: ignore[attr-defined]
+    if strides is None or strides[2] != 1:
+        return p
+    assert isinstance(p.b, Load)
+    return replace(p, pieces=Pieces(p.a, p.b, (), (p.n,), 0, 0, p.k, (), p.reduction, p.stores))
+
+
 def _match(flat: Flat) -> Product | None:
     reductions = list(dict.fromkeys(x for store in flat.stores for x in walk(store.value) if isinstance(x, Reduce)))
     if len(reductions) != 1 or any(store.axes != flat.axes for store in flat.stores) or not flat.axes:
         return None
     (x,) = reductions
-    if x.kind != "sum" or x.dtype not in ("float32", "float64") or not isinstance(x.body, Scalar) or x.body.function != "multiply":
+    if x.kind != "sum" or x.dtype not in ("float32", "float64", "int32") or not isinstance(x.body, Scalar) or x.body.function != "multiply":
         return None
     left, right = x.body.operands
-    if not all(axis in left.axes and axis in right.axes for axis in x.reduced) or not x.axes.issuperset(flat.axes):
-        return None
     if flat.axes[-1] in left.axes:
         left, right = right, left
+    zero: Expr | None = None
+    if x.dtype == "int32":
+        narrow = _narrowed(x, left, right)
+        if narrow is None:
+            return None
+        left, right, zero = narrow
+    if not all(axis in left.axes and axis in right.axes for axis in x.reduced) or not x.axes.issuperset(flat.axes):
+        return None
     if flat.axes[-1] in left.axes:  # the last axis is in both: nothing to tile
         return None
     columns = [axis for axis in flat.axes if axis not in left.axes]
     rows = [axis for axis in flat.axes if axis not in right.axes]
     if rows:
-        windows = _windows(x, left, right, flat, columns, rows)
+        windows = _windows(x, left, right, zero, flat, columns, rows)
         if windows is not None:
             return windows
     apart = columns[:-1] if _is_long(columns[-1].size) else []  # neighbours in memory stay neighbours: the rest goes to the batch
@@ -89,16 +116,26 @@ def _match(flat: Flat) -> Product | None:
     ]
     if not groups[1] and groups[0] and (_is_short(x) or not _is_long(product(axis.size for axis in groups[2]))):
         return None
-    found = _united(x, left, right, groups, flat.stores)
+    found = _united(x, left, right, zero, groups, flat.stores)
     if not groups[1] and groups[0] and not traits_of(found.b, found, found.n).is_direct:
         return None  # one row meets every element of the other side once: packing that gains nothing
     return found
 
 
-def _windows(x: Reduce, left: Expr, right: Expr, flat: Flat, columns: list[Axis], rows: list[Axis]) -> Product | None:
+def _narrowed(x: Reduce, left: Expr, right: Expr) -> tuple[Expr, Expr, Expr | None] | None:
+    """The 8-bit integers on both sides and the zero point of the left ones; None if it is another product."""
+    a, b = bytes_of(left), bytes_of(right)
+    if a is None or b is None or b.zero is not None:
+        return None
+    if a.zero is not None and not a.zero.axes <= a.numbers.axes - set(x.reduced):
+        return None
+    return a.numbers, b.numbers, a.zero
+
+
+def _windows(x: Reduce, left: Expr, right: Expr, zero: Expr | None, flat: Flat, columns: list[Axis], rows: list[Axis]) -> Product | None:
     """The product if its right side lies in pieces: then all columns are one axis, samples among them."""
     batch = [axis for axis in flat.axes if axis not in (*columns, *rows)]
-    found = _united(x, left, right, [batch, rows, columns, list(x.reduced)], flat.stores)
+    found = _united(x, left, right, zero, [batch, rows, columns, list(x.reduced)], flat.stores)
     outer_values = _parts_of([batch, rows], [found.batch, found.m])
     moved = substitute_axes(x, outer_values)
     assert isinstance(moved, Reduce)
@@ -118,7 +155,7 @@ def _is_short(x: Reduce) -> bool:
     return isinstance(size, int) and size < SHORT_SUM
 
 
-def _united(x: Reduce, left: Expr, right: Expr, groups: list[list[Axis]], stores: Sequence[Store]) -> Product:
+def _united(x: Reduce, left: Expr, right: Expr, zero: Expr | None, groups: list[list[Axis]], stores: Sequence[Store]) -> Product:
     """Every group of axes as one axis, its members as quotients and remainders of it."""
     batch, m, n, k = axes = [group[0] if len(group) == 1 else fresh_axis(product(axis.size for axis in group), "i") for group in groups]
     values = _parts_of(groups, axes)
@@ -127,7 +164,7 @@ def _united(x: Reduce, left: Expr, right: Expr, groups: list[list[Axis]], stores
     assert isinstance(sums, Reduce)
     moved = tuple(Store(s.buffer, s.axes, (substitute(s.index[0], values),), substitute_axes(s.value, renamed)) for s in stores)
     a, b = (recombined_loads(substitute_axes(side, values)) for side in (left, right))
-    return Product(sums, a, b, batch, m, n, k, moved)
+    return Product(sums, a, b, batch, m, n, k, moved, zero=None if zero is None else substitute_axes(zero, renamed))
 
 
 def _parts_of(groups: list[list[Axis]], axes: list[Axis]) -> dict[Atom, Dim]:
@@ -184,6 +221,17 @@ class _Open:
         strides = _strides(x.index[0], (self.product.batch, free, self.product.k))
         assert strides is not None
         return self._direct(x.buffer, x.dtype, *strides)
+
+    def side(self, x: Expr, free: Axis, traits: Traits) -> Operand:
+        """One operand: words of bytes, or numbers."""
+        p = self.product
+        return _Side(self, x, free, traits) if p.integers is None else ByteReader(self.emitter, x, p.batch, free, p.k)
+
+    def zero(self, f: Function, batch: Value, m: Value) -> Value:
+        """What is taken off a row of the left side."""
+        assert self.product.zero is not None
+        with f.apart(), self.emitter.binding(self.product.batch, batch), self.emitter.binding(self.product.m, m):
+            return self.emitter.value(self.product.zero)
 
     def indexed_load(self, x: Expr, free: Axis) -> Indexed:
         assert isinstance(x, Load)
@@ -262,6 +310,8 @@ def traits_of(x: Expr, p: Product, free: Axis) -> Traits:
 
 def _left_traits(p: Product) -> Traits:
     found = traits_of(p.a, p, p.m)
+    if p.integers is not None:
+        return _packed(found)
     return found if p.pieces is None or found.is_direct else replace(found, contiguous=None, is_indexed=False)
 
 
@@ -270,7 +320,13 @@ def _right_traits(p: Product) -> Traits:
         pieces = p.pieces
         batched = p.batch in pieces.element.axes
         return Traits(None, False, batched, taps=pieces.depth, in_runs=pieces.in_runs, is_one_run=pieces.run == 0)
-    return traits_of(p.b, p, p.n)
+    found = traits_of(p.b, p, p.n)
+    return found if p.integers is None else _packed(found)
+
+
+def _packed(found: Traits) -> Traits:
+    """The traits of bytes, which are always packed."""
+    return replace(found, is_direct=False, is_indexed=False)
 
 
 def _unit(x: Load, axis: Axis) -> bool:
@@ -306,7 +362,7 @@ def emit_product(
     """Write the kernels of a product; `shape` has the sizes as far as they are known, which the kernels take as arguments."""
     traits = _left_traits(p), _right_traits(p)
     known = Known(*(size if isinstance(size, int) else None for size in (shape.batch, shape.m, shape.n, shape.k)))
-    schedule = Schedule.choose(target, REGISTER[p.reduction.dtype], *traits, known)
+    schedule = Schedule.choose(target, REGISTER[p.reduction.dtype], *traits, known, p.integers)
     schedule = replace(schedule, cut=choose(schedule, traits, shape))
     arguments = Arguments()
     packed = [Buffer(f"packed_{side}", TensorType("uint8", ()), "temporary") for side in "ab"]
@@ -315,9 +371,10 @@ def emit_product(
         emitter = open_emitter(f, target, arguments)
         opened = _Open(p, emitter)
         batch, m, n, k = (emitter.index(size) for size in p.shape)
-        a, b = _Side(opened, p.a, p.m, traits[0]), _Side(opened, p.b, p.n, traits[1])
+        a, b = opened.side(p.a, p.m, traits[0]), opened.side(p.b, p.n, traits[1])
         pieces = PanelWriter(emitter, p.pieces, p.batch, p.m, schedule.lanes, schedule.panel_columns) if p.pieces else None
-        return Parts(batch, m, n, k, a, b, _Finish(opened), emitter.pointer(packed[0]), emitter.pointer(packed[1]), pieces)
+        zero = opened.zero if p.zero is not None else None
+        return Parts(batch, m, n, k, a, b, _Finish(opened), emitter.pointer(packed[0]), emitter.pointer(packed[1]), pieces, zero)
 
     contraction = emit_contraction(module, schedule, name, prepare)
     return ProductKernels(contraction, schedule, arguments, packed[0], packed[1])

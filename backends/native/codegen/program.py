@@ -25,7 +25,7 @@ from .function import Arguments, KernelFunction
 from .launch import Choice, Item, Launch, Repetition, Values, Waiting, launches_of, parts_of
 from .nest import has_short_rows, schedule_nest, work_of
 from .planes import Cut, Plane, cut_of, plane_of, tasks_of
-from .product import Product, match_product
+from .product import Product, in_panels, match_product
 from .steps import emit_cumulative, emit_scatter
 from .stream import STREAMS, streaming
 from .written import WrittenFunctions, replace_buffer
@@ -187,6 +187,7 @@ class ProgramEmitter:
 
     def _product(self, name: str, step: Kernel, shared: Flat, product: Product, values: Values) -> None:
         """The packs and the compute kernel, with scratch memory for what is packed. What does not change in a loop is packed before it."""
+        product = product if self._outermost(product.b) else in_panels(product)
         shape = Shape(*(substitute(size, values) for size in product.shape))  # type: ignore[type-var]
         made = self.written.product(name, shared, product, shape)
         needs = plan_contraction(made.schedule, shape)  # type: ignore[type-var]
@@ -201,7 +202,7 @@ class ProgramEmitter:
             self.scratch.append(Interval(buffer, begin, end, size))
             if function:
                 self._launch(function, made.arguments, tasks, shape.batch * extent * shape.k, step, values, frame)
-        work = shape.batch * shape.m * shape.n * shape.k // 4
+        work = shape.batch * shape.m * shape.n * shape.k // (4 if product.integers is None else 16)
         self._launch(made.contraction.compute, made.arguments, needs.compute_tasks, work, step, values, schedule=made.schedule.cut.told)
 
     def _outermost(self, x: Expr) -> _Frame | None:

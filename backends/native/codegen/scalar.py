@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from graphdl.types import UNSIGNED, is_floating
 
-from ..llvm import I1, Function, Type, Value
+from ..llvm import I1, I32, Function, Type, Value
 from ..math import FUNCTIONS as MATH
 from .registers import REGISTER, integer_limits, to_memory, to_register
 
@@ -195,6 +195,8 @@ def cast(f: Function, x: Value, source: str, target: str) -> Value:
     if is_floating(source) and is_floating(target):
         return _between_floats(f, x, target, to)
     if is_floating(source):
+        if to.bits < 32:
+            return _to_narrow(f, x, target, to)
         name = "fptoui.sat" if target in UNSIGNED else "fptosi.sat"
         return f.intrinsic(name, to, x, overload=[to, x.type])
     unsigned = source in UNSIGNED or source == "bool"
@@ -204,6 +206,15 @@ def cast(f: Function, x: Value, source: str, target: str) -> Value:
     if to.bits == x.type.bits:
         return x
     return f.convert("trunc" if to.bits < x.type.bits else "zext" if unsigned else "sext", x, to)
+
+
+def _to_narrow(f: Function, x: Value, target: str, to: Type) -> Value:
+    """Floats as integers of 8 or 16 bits, NaN as 0: bounded as floats, for LLVM's saturating conversion to these goes lane by lane."""
+    low, high = (x.type.const(limit) for limit in integer_limits(target))
+    x = x if target in UNSIGNED else f.select(f.compare("ord", x, x), x, x.type.const(0))
+    x = f.select(f.compare("ogt", x, low), x, low)
+    bounded = f.select(f.compare("olt", x, high), x, high)
+    return f.convert("trunc", f.convert("fptosi", bounded, I32.with_lanes(x.type.lanes)), to)
 
 
 def _between_floats(f: Function, x: Value, target: str, to: Type) -> Value:

@@ -18,6 +18,7 @@ from .pack import row_address
 from .quantity import Emitted, Shape
 from .schedule import Schedule
 from .sources import Sources
+from .zeros import Zeros
 
 CHUNK = 64  # tasks whose sums are kept while the blocks of k go by
 
@@ -63,6 +64,7 @@ class _Compute:
         self.dots = schedule.uses_dots(shape).flag
         self.sources = Sources(f, schedule, parts, shape, schedule.packs_a(shape).flag, schedule.packs_b(shape).flag)
         self.kernels = MicroKernels(f, schedule, parts.m)
+        self.zeros, self.depth = Zeros(f, schedule, parts), schedule.depth(shape).value
         self.epilogue: Epilogue = Store(parts.epilogue.direct, schedule.scalar) if parts.epilogue.direct else parts.epilogue
         self.tile_size = schedule.sums_per_tile
         self.blocks, self.block = (quantity.value for quantity in schedule.k_blocks(shape))
@@ -75,7 +77,7 @@ class _Compute:
         f = self.f
         with f.loop(I64.const(0), self.blocks) as block:
             first = f.mul(block.index, self.block)
-            steps = _Steps(first, least(f, self.block, f.sub(self.parts.k, first)))
+            steps = _Steps(first, least(f, self.block, f.sub(self.depth, first)))
             is_first = f.compare("eq", block.index, I64.const(0))
             is_last = f.compare("eq", f.add(block.index, I64.const(1)), self.blocks)
             with f.loop(begin, end) as loop:
@@ -156,10 +158,11 @@ class _Compute:
         c, c_row = self._destination(task, sums, in_place)
         a = self.sources.left(task.batch, task.row, steps.first)
         panel = I64.const(schedule.panel_columns)
+        zeros = self.zeros.arguments(task.batch, task.row, task.rows)
 
         def multiply(kernel: Value, column: Value, columns: Value) -> None:
             b = self.sources.right(task.batch, f.add(task.column, column), steps.first)
-            call_kernel(f, kernel, (*a, *b, steps.count, f.offset(c, column, self.scalar), c_row, columns))
+            call_kernel(f, kernel, (*a, *b, steps.count, f.offset(c, column, self.scalar), c_row, columns, *zeros))
 
         if not schedule.flat or self.width.text == panel.text:
             multiply(self._full(task.rows, task.columns), I64.const(0), task.columns)

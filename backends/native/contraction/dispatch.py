@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from ..llvm import I64, PTR, Function, Value
 from .dot_kernel import dot_kernel
+from .integer_kernel import integer_kernel
 from .micro_kernel import micro_kernel, window_kernel
-from .quantity import Shape
 from .schedule import Schedule
 from .tile import Tile
 
@@ -20,35 +20,36 @@ class MicroKernels:
         self.f, self.schedule = f, schedule
         self.m = None if m.text.startswith("%") else int(m.text)
 
-    def _heights(self, most: int) -> list[int]:
+    def _heights(self, most: int, rows: int) -> list[int]:
+        """The heights up to `most` that occur if tiles have at most `rows` rows."""
         if self.m is None:
             return list(range(1, most + 1))
-        tiles = max(self.schedule.tiles(Shape(1, self.m, 1, 1)), 1)
+        tiles = max(-(-self.m // rows), 1)
         return sorted({max(min(height, most), 1) for height in (self.m // tiles, -(-self.m // tiles))})
 
     def full(self, rows: Value, vectors: int | None = None, *, masked: bool, streams: bool = True) -> Value:
         """The micro-kernel for a panel of B, at the height `rows`; for its first `vectors` only, if they are given."""
         full = self.schedule.table.full
-        tiles = {height: Tile(height, vectors or full.vectors) for height in self._heights(full.rows)}
-        return self._among({height: self._kernel(tile, masked=masked, streams=streams) for height, tile in tiles.items()}, rows)
+        tiles = [Tile(height, vectors or full.vectors) for height in self._heights(full.rows, full.rows)]
+        return self._among({tile.rows: self._kernel(tile, masked=masked, streams=streams) for tile in tiles}, rows)
 
     def windows(self, rows: Value, vectors: int) -> Value:
         """The one for windows over an image, at the height `rows`."""
-        schedule = self.schedule
-        tiles = {height: Tile(height, vectors) for height in self._heights(schedule.table.full.rows)}
+        schedule, full = self.schedule, self.schedule.table.full
+        tiles = {height: Tile(height, vectors) for height in self._heights(full.rows, full.rows)}
         return self._among({height: window_kernel(self.f.module, schedule.scalar, schedule.lanes, tile) for height, tile in tiles.items()}, rows)
 
     def flat(self, rows: Value) -> Value:
         """The one for a flat tile, at the height `rows`."""
         flat = self.schedule.flat
-        heights = self._heights(flat[-1].rows)
+        heights = self._heights(flat[-1].rows, self.schedule.table.full.rows)
         widest = {height: next(tile.vectors for tile in flat if height <= tile.rows) for height in heights}
         return self._among({height: self._kernel(Tile(height, vectors), masked=False, streams=False) for height, vectors in widest.items()}, rows)
 
     def dots(self, rows: Value) -> tuple[Value, Value]:
         """The kernel of dot products for `rows` rows, and how many columns it takes at a time."""
         tiles = self.schedule.table.dots
-        chosen = {height: next(tile for tile in tiles if height <= tile.rows) for height in self._heights(tiles[-1].rows)}
+        chosen = {height: next(tile for tile in tiles if height <= tile.rows) for height in self._heights(tiles[-1].rows, tiles[-1].rows)}
         masked = self.schedule.target.has_masks
         names = {height: dot_kernel(self.f.module, self.schedule.scalar, self.schedule.lanes, tile, masked=masked) for height, tile in chosen.items()}
         step = I64.const(tiles[0].vectors)
@@ -58,6 +59,9 @@ class MicroKernels:
         return self._among(names, rows), step
 
     def _kernel(self, tile: Tile, *, masked: bool, streams: bool) -> str:
+        schedule = self.schedule
+        if schedule.integers is not None:
+            return integer_kernel(self.f.module, schedule.dot, schedule.integers, schedule.lanes, tile)
         return micro_kernel(self.f.module, self.schedule.scalar, self.schedule.lanes, tile, masked=masked, streams=streams, indexed=self.schedule.indexes_b)
 
     def _among(self, names: dict[int, str], rows: Value) -> Value:

@@ -50,7 +50,7 @@ class Traits:
 
 
 class Operand(Protocol):
-    """One side of the product. `direct` and `indexed` are set exactly when its traits say so."""
+    """One side of the product. `direct` and `indexed` are set exactly when its traits say so. Of bytes, elements are words, and k counts words."""
 
     @property
     def direct(self) -> Direct | None: ...
@@ -119,3 +119,4 @@ class Parts:
     packed_a: Value | None  # scratch of `Schedule.packed_a_bytes`, needed if that is not always zero
     packed_b: Value | None
     pieces: Pieces | None = None  # set exactly when the traits of B have taps
+    zero: Callable[[Function, Value, Value], Value] | None = None  # of bytes: what is taken off the numbers of row (batch, m) of A, int32

@@ -34,16 +34,16 @@ def micro_kernel(module: Module, scalar: Type, lanes: int, tile: Tile, *, masked
     if name not in module.functions:
         parameters = tuple(TABLE if indexed and one[0] == "b_k" else one for one in PARAMETERS)
         f = module.function(name, parameters, linkage="internal", attributes="noinline")
-        (_IndexedWriter if indexed else _Writer)(f, scalar.with_lanes(lanes), tile, masked, streams).write()
+        (_IndexedWriter if indexed else MicroKernelWriter)(f, scalar.with_lanes(lanes), tile, masked, streams).write()
     return name
 
 
-class _Writer:
+class MicroKernelWriter:
     """Writes one micro-kernel."""
 
     def __init__(self, f: Function, vector: Type, tile: Tile, masked: bool, streams: bool) -> None:
         self.f, self.vector, self.tile, self.streams = f, vector, tile, streams
-        self.a, self.a_row, self.a_k, self.b, self.b_k, self.k, self.c, self.c_row, self.columns = f.parameters
+        self.a, self.a_row, self.a_k, self.b, self.b_k, self.k, self.c, self.c_row, self.columns = f.parameters[: len(PARAMETERS)]
         self.masks = [self._mask(v) if masked else None for v in range(tile.vectors)]
 
     def _mask(self, v: int) -> Value:
@@ -97,10 +97,13 @@ class _Writer:
         following: list[Value] = []
         rows = self._apart(rows) if tile.vectors == 1 else rows  # with more, sums leave too few registers for what is loaded early then
         for row in range(tile.rows):
-            address = self._element(rows[row // ROWS_PER_POINTER], self.within[row % ROWS_PER_POINTER])
-            left = f.splat(f.load(address, self.vector.with_lanes(0)), self.vector.lanes)
+            left = f.splat(f.load(self._address(rows, row), self.vector.with_lanes(0)), self.vector.lanes)
             following += [f.fma(left, right[v], sums[row * tile.vectors + v]) for v in range(tile.vectors)]
         return following
+
+    def _address(self, rows: list[Value], row: int) -> Value:
+        """Where the element of a row of A is, by the pointer of its few rows."""
+        return self._element(rows[row // ROWS_PER_POINTER], self.within[row % ROWS_PER_POINTER])
 
     def _fetch(self, row: Value) -> None:
         for v in range(self.tile.vectors):
@@ -118,7 +121,7 @@ class _Writer:
                 f.store(sums[row * tile.vectors + v], self._vector(start, v))
 
 
-class _IndexedWriter(_Writer):
+class _IndexedWriter(MicroKernelWriter):
     """The same with rows of B at tabulated offsets: what goes along is the table."""
 
     def _start(self) -> Value:
@@ -144,7 +147,7 @@ def window_kernel(module: Module, scalar: Type, lanes: int, tile: Tile) -> str:
     return name
 
 
-class _WindowWriter(_Writer):
+class _WindowWriter(MicroKernelWriter):
     """Writes one micro-kernel for windows."""
 
     def __init__(self, f: Function, vector: Type, tile: Tile) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..llvm import I64, Function, Module, Type, Value
+from .integers import BYTES
 from .interface import Axis, Direct, Operand, Parts
 from .kernel import Prepare, least, open_kernel, split
 from .schedule import Schedule
@@ -25,26 +26,36 @@ def pack_a(module: Module, schedule: Schedule, name: str, prepare: Prepare) -> s
     leading = schedule.leading_dimension(schedule.packed_a_extents(shape)[1]).value
     axis: Axis = "mn" if schedule.a.contiguous == "mn" else "k"
     assert parts.packed_a is not None
+    flipped = schedule.flipped
     with f.loop(f.parameters[1], f.parameters[2]) as task:
         batch, row = split(f, task.index, rows)
         target = f.offset(parts.packed_a, f.mul(task.index, leading), schedule.scalar.scalar)
 
         def copy(at: Value, lanes: int, mask: Value | None) -> None:
             free, k = (at, row) if axis == "mn" else (row, at)
-            f.store(parts.a.vector(f, batch, free, k, lanes, axis, mask), f.offset(target, at, schedule.scalar.scalar), mask)
+            value = parts.a.vector(f, batch, free, k, lanes, axis, mask)
+            value = f.bit_xor(value, value.type.const(flipped)) if flipped else value
+            f.store(value, f.offset(target, at, schedule.scalar.scalar), mask)
 
-        if parts.pieces and not schedule.a.is_direct:
+        if parts.pieces and not schedule.a.is_direct and schedule.integers is None:
             parts.pieces.pack_left(f, batch, row, f.emit(I64, f"udiv {extent.typed}, {schedule.b.taps}"), target)
         else:
-            _copy_row(f, schedule, extent, copy)
+            _copy_row(f, schedule, extent, _readable(f, schedule, parts, extent, axis), copy)
     f.ret()
     return name
 
 
-def _copy_row(f: Function, schedule: Schedule, extent: Value, copy: _Copy) -> None:
+def _readable(f: Function, schedule: Schedule, parts: Parts, extent: Value, axis: Axis) -> Value:
+    """How far along a row of A whole vectors may be read. Without masks it is the words that are whole."""
+    if schedule.integers is None or axis == "mn" or schedule.target.has_masks:
+        return extent
+    return f.emit(I64, f"udiv {parts.k.typed}, {BYTES}")
+
+
+def _copy_row(f: Function, schedule: Schedule, extent: Value, readable: Value, copy: _Copy) -> None:
     """Whole vectors, then the tail: one masked vector, or single elements where there are no masks."""
     lanes = schedule.lanes
-    whole = f.mul(f.emit(I64, f"udiv {extent.typed}, {lanes}"), I64.const(lanes))
+    whole = f.mul(f.emit(I64, f"udiv {readable.typed}, {lanes}"), I64.const(lanes))
     with f.loop(I64.const(0), whole, lanes) as loop:
         copy(loop.index, lanes, None)
     if not schedule.target.has_masks:
@@ -60,16 +71,18 @@ def pack_b(module: Module, schedule: Schedule, name: str, prepare: Prepare) -> s
     f, parts, shape = open_kernel(module, schedule, name, prepare)
     panels, width = schedule.packed_panels(shape).value, I64.const(schedule.panel_columns)
     assert parts.packed_b is not None
-    rows = I64.const(ROWS_AT_ONCE if schedule.b.contiguous != "k" else 1 << 40)
-    with f.loop(I64.const(0), parts.k, rows) as block, f.loop(f.parameters[1], f.parameters[2]) as task:
+    depth = schedule.depth(shape).value
+    at_once = ROWS_AT_ONCE if schedule.integers is None else ROWS_AT_ONCE // BYTES
+    rows = I64.const(at_once if schedule.b.contiguous != "k" else 1 << 40)
+    with f.loop(I64.const(0), depth, rows) as block, f.loop(f.parameters[1], f.parameters[2]) as task:
         batch, panel = split(f, task.index, panels)
         first = f.mul(panel, width)
-        target = f.offset(parts.packed_b, f.mul(task.index, f.mul(parts.k, width)), schedule.scalar.scalar)
-        writer = _PanelWriter(f, schedule, parts, batch, first, target)
+        target = f.offset(parts.packed_b, f.mul(task.index, f.mul(depth, width)), schedule.scalar.scalar)
+        writer = _PanelWriter(f, schedule, parts, depth, batch, first, target)
         if schedule.b.contiguous == "k":
             writer.transposed()
         else:
-            writer.straight(block.index, least(f, f.add(block.index, rows), parts.k))
+            writer.straight(block.index, least(f, f.add(block.index, rows), depth))
     f.ret()
     return name
 
@@ -77,9 +90,9 @@ def pack_b(module: Module, schedule: Schedule, name: str, prepare: Prepare) -> s
 class _PanelWriter:
     """Writes the code that packs the panel of B whose first column is `first` to `target`."""
 
-    def __init__(self, f: Function, schedule: Schedule, parts: Parts, batch: Value, first: Value, target: Value) -> None:
+    def __init__(self, f: Function, schedule: Schedule, parts: Parts, depth: Value, batch: Value, first: Value, target: Value) -> None:
         self.f, self.schedule, self.parts, self.b = f, schedule, parts, parts.b
-        self.batch, self.first, self.target = batch, first, target
+        self.depth, self.batch, self.first, self.target = depth, batch, first, target
         self.lanes, self.width = schedule.lanes, schedule.panel_columns
         self.columns = least(f, f.sub(parts.n, first), I64.const(self.width))
 
@@ -111,7 +124,7 @@ class _PanelWriter:
 
     def transposed(self) -> None:
         """k is contiguous: square blocks go through registers. The last block of k overlaps the one before instead of being partial."""
-        f, k = self.f, self.parts.k
+        f, k = self.f, self.depth
         lanes = I64.const(self.lanes)
         with f.loop(I64.const(0), self.columns, self.lanes) as block:
             rows = _BlockRows(f, self.schedule.scalar.with_lanes(self.lanes), self.b, self.batch, self._free(block.index))

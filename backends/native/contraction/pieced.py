@@ -12,8 +12,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from ..llvm import I1, I64, PTR, Function, Module, Value
+from ..llvm import I1, I8, I64, PTR, Function, Module, Value
+from .bytes import clear_rows, interleave, words_of
 from .dispatch import MicroKernels
+from .integers import BYTES, STEPS
 from .interface import Parts, Window
 from .kernel import Prepare, call_kernel, least, open_kernel, split
 from .pieced_pack import shared_panels, slot
@@ -21,6 +23,7 @@ from .quantity import Emitted, Shape
 from .rest import RestColumns, Steps
 from .schedule import Schedule
 from .sources import Sources
+from .zeros import Zeros
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,11 @@ class _Compute:
         self.offsets, self.masks = f.alloca(I64, taps), f.alloca(I64, taps)
         self.shares = schedule.shares_pieces(shape).flag
         self.rest = RestColumns(f, schedule, parts, shared_panels(schedule, shape)) if schedule.rest else None
-        self.own = Value("null", PTR) if self.shares.text == "true" else f.alloca(schedule.scalar, schedule.longest_steps * taps * schedule.panel_columns)
+        self.zeros = Zeros(f, schedule, parts)
+        elements = -(-schedule.longest_steps * taps // STEPS) * STEPS * schedule.panel_columns
+        width = 1 if schedule.integers is None else BYTES
+        self.own = Value("null", PTR) if self.shares.text == "true" else f.alloca(schedule.scalar, elements // width)
+        self.bytes = None if schedule.integers is None else f.alloca(I8, elements)
 
     def run(self, task: Value) -> None:
         f = self.f
@@ -73,7 +80,9 @@ class _Compute:
         group, panel = split(f, rest, self.panels)
         column = f.mul(panel, self.width)
         columns = least(f, self.width, f.sub(self.whole, column))
-        window = self.pieces.look(f, batch, column, columns, self.offsets, self.masks)
+        window = Window(I1.const(False), Value("null", PTR), I64.const(0))
+        if self.schedule.reads_windows:
+            window = self.pieces.look(f, batch, column, columns, self.offsets, self.masks)
         found = _Panel(batch, column, columns, window)
         first = f.mul(group, self.group)
         last = least(f, f.add(first, self.group), self.tiles)
@@ -83,11 +92,24 @@ class _Compute:
             count = least(f, self.block, f.sub(steps, step))
             if self.schedule.packs_pieces and self.shares.text != "true":
                 with self._unless(f.bit_or(window.is_run, self.shares)):
-                    self.pieces.pack(f, batch, column, columns, step, count, self.own)
+                    self._pack(found, step, count)
             is_first = f.compare("eq", block.index, I64.const(0))
             is_last = f.compare("eq", f.add(block.index, I64.const(1)), self.blocks)
             with f.loop(first, last) as tile:
                 self._tile(found, tile.index, f.sub(tile.index, first), Steps(step, count, is_first, is_last))
+
+    def _pack(self, panel: _Panel, step: Value, steps: Value) -> None:
+        """Pack a panel; of bytes, four rows are then put into words."""
+        f, target = self.f, self.own if self.bytes is None else self.bytes
+        self.pieces.pack(f, panel.batch, panel.column, panel.columns, step, steps, target)
+        if self.bytes is not None:
+            rows, width, lanes = f.mul(steps, self.taps), self.schedule.panel_columns, self.schedule.lanes
+            clear_rows(f, self.bytes, rows, width, lanes)
+            interleave(f, self.bytes, rows, width, lanes, self.own)
+
+    def _depth(self, rows: Value) -> Value:
+        """The elements of k that so many rows of a packed panel are."""
+        return rows if self.bytes is None else words_of(self.f, rows)
 
     def _unless(self, condition: Value) -> AbstractContextManager[None]:
         return self.f.when(self.f.bit_xor(condition, I1.const(True)))
@@ -96,9 +118,9 @@ class _Compute:
         """The sums of one tile over one block of k, kept at `place` of the group; finished with the last one."""
         f = self.f
         row, rows = self._rows(tile)
-        a = self.sources.left(panel.batch, row, f.mul(steps.first, self.taps))
+        a = self.sources.left(panel.batch, row, self._depth(f.mul(steps.first, self.taps)))
         sums = f.offset(self.sums, f.mul(place, I64.const(self.tile_size)), self.scalar)
-        self._multiply(panel, rows, a, steps, f.select(steps.is_first, sums, self.partial))
+        self._multiply(panel, row, rows, a, steps, f.select(steps.is_first, sums, self.partial))
         with self._unless(steps.is_first):
             self._accumulate(rows, sums)
         with f.when(steps.is_last):
@@ -107,7 +129,7 @@ class _Compute:
             with f.when(f.compare("eq", f.add(panel.column, panel.columns), self.whole)):
                 self.rest.add(panel.batch, row, rows, a, place, steps)
 
-    def _multiply(self, panel: _Panel, rows: Value, a: tuple[Value, Value, Value], steps: Steps, partial: Value) -> None:
+    def _multiply(self, panel: _Panel, row: Value, rows: Value, a: tuple[Value, Value, Value], steps: Steps, partial: Value) -> None:
         """Through the micro-kernel for windows if the panel is one run, else from where it is packed."""
         f, window = self.f, panel.window
         if self.schedule.reads_windows:
@@ -118,9 +140,10 @@ class _Compute:
                 call_kernel(f, kernel, (*a, b, window.stride, *taps, partial, self.width))
         if self.schedule.packs_pieces:
             with self._unless(window.is_run):
-                depth = f.mul(steps.count, self.taps)
+                depth = self._depth(f.mul(steps.count, self.taps))
+                zeros = self.zeros.arguments(panel.batch, row, rows)
                 kernel = self._among_widths(panel, lambda vectors: self.kernels.full(rows, vectors, masked=False, streams=False))
-                call_kernel(f, kernel, (*a, self._packed(panel, steps.first), self.width, depth, partial, self.width, panel.columns))
+                call_kernel(f, kernel, (*a, self._packed(panel, steps.first), self.width, depth, partial, self.width, panel.columns, *zeros))
 
     def _packed(self, panel: _Panel, step: Value) -> Value:
         """Where a panel lies that is no run, from `step` on."""

@@ -8,6 +8,7 @@ from typing import Generic
 from ..llvm import Type
 from ..target import Target
 from .cut import MODEL, Cut
+from .integers import HIGHEST, ONES, STEPS, Dot, Integers, dot_of, words
 from .interface import Traits
 from .quantity import Q, Shape, at_most, choose
 from .tile import Tile, TileTable, table_for
@@ -23,6 +24,7 @@ PANEL_ROWS = 576  # of a panel that a task packs for itself: it stays in the nea
 FEW_PANELS = 16  # below, tiles of rows are cut into more groups, so that there are tasks enough for all threads
 SMALL_GROUP = 4  # tiles of rows in a group where panels are few
 MOST_REST = 4  # columns beyond whole vectors that dot products compute sooner than a vector of which they fill a part
+BYTE_ROWS = 2304  # of a panel of bytes that a task packs for itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +54,18 @@ class Schedule:
     b: Traits
     known: Known = Known()  # what these sizes exclude is left out
     transposed: bool = False  # the operands have changed roles
+    integers: Integers | None = None  # the operands are bytes, and `scalar` is the word that holds four of them along k
     cut: Cut = MODEL
     dot_rows: tuple[int, int] = (8, 24)  # up to this m dots beat transposing B into panels: for a short k, for a long one
 
     @staticmethod
-    def choose(target: Target, scalar: Type, a: Traits, b: Traits, known: Known = Known()) -> Schedule:
+    def choose(target: Target, scalar: Type, a: Traits, b: Traits, known: Known = Known(), integers: Integers | None = None) -> Schedule:
         """The schedule for operands of these traits. An output known to be narrow is computed transposed, so that its rows fill vectors."""
         n, m = known.n, known.m
+        if integers is not None:
+            # Vectors of words along k reach beyond its last bytes, which only masks leave unread.
+            straight = b if b.contiguous != "k" or target.has_masks else replace(b, contiguous=None)
+            return Schedule(target, scalar, a, straight, known, integers=integers)
         if n is None or n > NARROW or (m is not None and m <= n) or b.taps:
             return Schedule(target, scalar, a, b, known)
         left = replace(b, is_indexed=False)
@@ -67,7 +74,18 @@ class Schedule:
 
     @property
     def table(self) -> TileTable:
-        return table_for(self.target)
+        table = table_for(self.target)
+        return table if self.integers is None else table.for_integers()
+
+    @property
+    def dot(self) -> Dot:
+        """How the target sums products of words."""
+        return dot_of(self.target)
+
+    @property
+    def flipped(self) -> int:
+        """The bits that are changed in every word of A as it is packed."""
+        return HIGHEST * ONES if self.integers is not None and self.dot.flips(self.integers) else 0
 
     @property
     def lanes(self) -> int:
@@ -96,7 +114,7 @@ class Schedule:
     @property
     def reads_windows(self) -> bool:
         """Whether panels of B that are one run in memory are read in place, under masks."""
-        return self.in_pieces and self.b.in_runs and self.target.has_masks
+        return self.in_pieces and self.b.in_runs and self.target.has_masks and self.integers is None
 
     @property
     def packs_pieces(self) -> bool:
@@ -106,7 +124,8 @@ class Schedule:
     @property
     def longest_steps(self) -> int:
         """The most steps of k, each of so many taps, in a panel that a task packs."""
-        return max(PANEL_ROWS // max(self.b.taps, 1), 1)
+        taps = max(self.b.taps, 1)
+        return max(PANEL_ROWS // taps, 1) if self.integers is None else max(BYTE_ROWS // taps // STEPS, 1) * STEPS
 
     @property
     def may_pack_a(self) -> bool:
@@ -131,6 +150,8 @@ class Schedule:
     def panel_vectors(self) -> tuple[int, ...]:
         """How many vectors a panel of pieces may fill, increasing: the last one's where the number of columns is known."""
         widest = self.table.full.vectors
+        if self.integers is not None:
+            return (widest,)
         if self.known.n is None:
             return tuple(range(1, widest + 1))
         last = -(-((self.known.n - self.rest) % self.panel_columns) // self.lanes)
@@ -140,7 +161,13 @@ class Schedule:
     def rest(self) -> int:
         """How many columns of pieces are left to dot products: a few beyond whole vectors, where panels are few as well."""
         n = self.known.n
-        if not self.in_pieces or n is None or (self.a.is_direct and self.a.contiguous != "k") or not self.lanes < n < FEW_PANELS * self.panel_columns:
+        if (
+            not self.in_pieces
+            or self.integers is not None
+            or n is None
+            or (self.a.is_direct and self.a.contiguous != "k")
+            or not self.lanes < n < FEW_PANELS * self.panel_columns
+        ):
             return 0
         return n % self.lanes if n % self.lanes <= MOST_REST else 0
 
@@ -177,7 +204,11 @@ class Schedule:
     # -- conditions on the sizes ----------------------------------------------------------------------------------
 
     def uses_dots(self, s: Shape[Q]) -> Q:
-        return self._at_most(s.m, s.k, SHORT_K, self.dot_rows) if self.has_dots else 0 * s.m
+        """Few rows; or few columns, where they are not known to be: a panel would be mostly padding."""
+        if not self.has_dots:
+            return 0 * s.m
+        few = self._at_most(s.m, s.k, SHORT_K, self.dot_rows)
+        return few if self.known.n is not None else few + (1 - few) * at_most(s.n, NARROW)
 
     def packs_a(self, s: Shape[Q]) -> Q:
         """An expression always; a matrix whose rows would meet in the same sets of the first-level cache where many panels read it."""
@@ -200,7 +231,7 @@ class Schedule:
 
     def shares_pieces(self, s: Shape[Q]) -> Q:
         """Whether panels of pieces are packed beforehand: several groups of tiles of rows would each pack them, and they are few."""
-        if not self.packs_pieces:
+        if not self.packs_pieces or self.integers is not None:
             return 0 * s.m
         return at_most(s.batch * self.panels(s), FEW_PANELS - 1) * (1 - at_most(self.groups(s), 1))
 
@@ -208,6 +239,10 @@ class Schedule:
         """1 where x <= the first limit if `extent` <= `short`, where x <= the second otherwise."""
         is_short = at_most(extent, short)
         return is_short * at_most(x, limits[0]) + (1 - is_short) * at_most(x, limits[1])
+
+    def depth(self, s: Shape[Q]) -> Q:
+        """The elements of k that the micro-kernel steps through: words, where there are four in one."""
+        return s.k if self.integers is None else words(s.k)
 
     # -- the grid of output tiles: tasks of the compute kernel ----------------------------------------------------
 
@@ -254,16 +289,18 @@ class Schedule:
 
     def k_blocks(self, s: Shape[Q]) -> tuple[Q, Q]:
         """How many blocks k is cut into (one if k is 0), and the length of all but the last; whole vectors for dot products."""
-        blocks = (s.k + self.longest_block - 1) // self.longest_block
+        depth = self.depth(s)
+        blocks = (depth + self.longest_block - 1) // self.longest_block
         blocks = blocks + 1 // (1 + blocks)
-        return blocks, ((s.k + blocks - 1) // blocks + 15) // 16 * 16
+        return blocks, ((depth + blocks - 1) // blocks + 15) // 16 * 16
 
     def step_blocks(self, s: Shape[Q]) -> tuple[Q, Q]:
         """The same for a B in pieces, counted in steps, each of all taps."""
         steps = s.k // self.b.taps
         blocks = (steps + self.longest_steps - 1) // self.longest_steps
         blocks = blocks + 1 // (1 + blocks)
-        return blocks, (steps + blocks - 1) // blocks
+        block = (steps + blocks - 1) // blocks
+        return blocks, block if self.integers is None else (block + STEPS - 1) // STEPS * STEPS
 
     # -- packing ----------------------------------------------------------------------------------------------------
 
@@ -277,7 +314,8 @@ class Schedule:
 
     def packed_a_extents(self, s: Shape[Q]) -> tuple[Q, Q]:
         """Packed A is rows x contiguous extent, along the axis that its source is contiguous along."""
-        return (s.k, s.m) if self.a.contiguous == "mn" else (s.m, s.k)
+        depth = self.depth(s)
+        return (depth, s.m) if self.a.contiguous == "mn" else (s.m, depth)
 
     def pack_a_tasks(self, s: Shape[Q]) -> Q:
         rows, _ = self.packed_a_extents(s)
@@ -299,7 +337,7 @@ class Schedule:
     def packed_b_bytes(self, s: Shape[Q]) -> Q:
         if self.indexes_b:
             return self.index_b_tasks(s) * (TABLE_BLOCK * 8)
-        return self.pack_b_tasks(s) * s.k * (self.panel_columns * self.scalar.bits // 8)  # what is left takes less than a panel
+        return self.pack_b_tasks(s) * self.depth(s) * (self.panel_columns * self.scalar.bits // 8)  # what is left takes less than a panel
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,4 +79,4 @@ class Sources:
         panel, _ = split(f, column, width)
         if schedule.b.batched:
             panel = f.add(panel, f.mul(batch, schedule.packed_panels(self.shape).value))
-        return f.offset(self.parts.packed_b, f.mul(panel, f.mul(self.parts.k, width)), self.scalar)
+        return f.offset(self.parts.packed_b, f.mul(panel, f.mul(schedule.depth(self.shape).value, width)), self.scalar)

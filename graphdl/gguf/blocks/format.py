@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from graphdl.ir import Tensor
+from graphdl.nn.rounding import BlockRounding
 from graphdl.ops.shape import reshape
 from graphdl.ops.source import arange
 
@@ -32,6 +33,7 @@ class BlockFormat:
     layout: np.dtype[Any]
     planes: Callable[[Array], Planes]
     unpack: Callable[[Mapping[str, Tensor]], Tensor]
+    rounding: BlockRounding | None = None  # of activations, as llama.cpp multiplies these blocks, where graphdl has it
 
     def __post_init__(self) -> None:
         FORMATS[self.number] = self

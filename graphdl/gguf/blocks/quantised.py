@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from graphdl.ir import Tensor
+from graphdl.nn.rounding import BlockRounding
 
 from .format import Array, BlockFormat, Planes, along, bits, inner, wide
 
@@ -41,16 +42,24 @@ def _q4_0(p: Mapping[str, Tensor]) -> Tensor:
     return (wide(_low(p)) - 8) * wide(p["scale"])
 
 
+def _q4_1_scaled(p: Mapping[str, Tensor]) -> Tensor:
+    return wide(_low(p)) * wide(p["scale"])
+
+
 def _q4_1(p: Mapping[str, Tensor]) -> Tensor:
-    return wide(_low(p)) * wide(p["scale"]) + wide(p["minimum"])
+    return _q4_1_scaled(p) + wide(p["minimum"])
 
 
 def _q5_0(p: Mapping[str, Tensor]) -> Tensor:
     return (wide(_with_fifth(p)) - 16) * wide(p["scale"])
 
 
+def _q5_1_scaled(p: Mapping[str, Tensor]) -> Tensor:
+    return wide(_with_fifth(p)) * wide(p["scale"])
+
+
 def _q5_1(p: Mapping[str, Tensor]) -> Tensor:
-    return wide(_with_fifth(p)) * wide(p["scale"]) + wide(p["minimum"])
+    return _q5_1_scaled(p) + wide(p["minimum"])
 
 
 def _whole(block: Array) -> Planes:
@@ -61,8 +70,8 @@ def _q8_0(p: Mapping[str, Tensor]) -> Tensor:
     return wide(p["codes"]) * wide(p["scale"])
 
 
-Q4_0 = BlockFormat("Q4_0", 2, ELEMENTS, np.dtype([_SCALE, _HALVES]), _halves, _q4_0)
-Q4_1 = BlockFormat("Q4_1", 3, ELEMENTS, np.dtype([_SCALE, _MINIMUM, _HALVES]), _halves, _q4_1)
-Q5_0 = BlockFormat("Q5_0", 6, ELEMENTS, np.dtype([_SCALE, _HIGH, _HALVES]), _halves, _q5_0)
-Q5_1 = BlockFormat("Q5_1", 7, ELEMENTS, np.dtype([_SCALE, _MINIMUM, _HIGH, _HALVES]), _halves, _q5_1)
-Q8_0 = BlockFormat("Q8_0", 8, ELEMENTS, np.dtype([_SCALE, ("codes", "i1", ELEMENTS)]), _whole, _q8_0)
+Q4_0 = BlockFormat("Q4_0", 2, ELEMENTS, np.dtype([_SCALE, _HALVES]), _halves, _q4_0, BlockRounding(ELEMENTS, _q4_0))
+Q4_1 = BlockFormat("Q4_1", 3, ELEMENTS, np.dtype([_SCALE, _MINIMUM, _HALVES]), _halves, _q4_1, BlockRounding(ELEMENTS, _q4_1_scaled, "minimum"))
+Q5_0 = BlockFormat("Q5_0", 6, ELEMENTS, np.dtype([_SCALE, _HIGH, _HALVES]), _halves, _q5_0, BlockRounding(ELEMENTS, _q5_0))
+Q5_1 = BlockFormat("Q5_1", 7, ELEMENTS, np.dtype([_SCALE, _MINIMUM, _HIGH, _HALVES]), _halves, _q5_1, BlockRounding(ELEMENTS, _q5_1_scaled, "minimum"))
+Q8_0 = BlockFormat("Q8_0", 8, ELEMENTS, np.dtype([_SCALE, ("codes", "i1", ELEMENTS)]), _whole, _q8_0, BlockRounding(ELEMENTS, _q8_0))

@@ -33,7 +33,7 @@ def _quantised_attention(call: Call, x: Tensor, w: Tensor, bias: Tensor, xs: Ten
     """The same of an input and weights of 8-bit integers with their scales and zero points."""
     mask, x_zero, w_zero, past = (*rest, *[None] * 4)[:4]
     _refuse(call, (past,), "a past")
-    return _attended(call, integer_product(x, x_zero, w, w_zero).astype(xs.dtype) * (xs * ws) + bias, mask)
+    return _attended(call, integer_product(call, x, x_zero, w, w_zero).astype(xs.dtype) * (xs * ws) + bias, mask)
 
 
 def _attended(call: Call, product: Tensor, mask: Tensor | None) -> Tensor:

@@ -11,14 +11,16 @@ from ...errors import FormatError
 from ...ir import Tensor
 from ...ir.node import FUNCTIONS
 from ...op import normalize_axis
+from ...ops.convolution import convolution
 from ...ops.matmul import matmul
 from ...ops.shape import expand_dims, reshape
-from ...sizes import Dim, ceildiv, product
+from ...sizes import ceildiv
 from ...types import is_floating, numpy_dtype
 from ..elements import element_name
 from ..registry import Call, translates
 from .convolution import convolved, with_bias
 from .recurrent import Product, Products, directions, recurrent
+from .windows import Windows
 
 
 def _spread(call: Call, part: Tensor, x: Tensor) -> Tensor:
@@ -78,30 +80,31 @@ def dynamically_quantised(call: Call, x: Tensor) -> tuple[Tensor, Tensor, Tensor
 
 @translates("MatMulInteger")
 def _matmul_integer(call: Call, x: Tensor, y: Tensor, x_zero: Tensor | None = None, y_zero: Tensor | None = None) -> Tensor:
-    return integer_product(x, x_zero, y, y_zero)
+    return integer_product(call, x, x_zero, y, y_zero)
 
 
-def integer_product(x: Tensor, x_zero: Tensor | None, y: Tensor, y_zero: Tensor | None) -> Tensor:
+def integer_product(call: Call, x: Tensor, x_zero: Tensor | None, y: Tensor, y_zero: Tensor | None) -> Tensor:
     """The int32 product of 8-bit integers less their zero points; x's may be one for each row."""
-    return _product(_less(x, _row_zero(x_zero)), y, y_zero)
+    rows, columns = _told(call, x_zero), _told(call, y_zero)
+    if x.ndim > 2 == y.ndim and (rows is None or rows.size == 1):  # one tall product of bytes
+        flat = _product(_less(reshape(x, (-1, x.shape[-1])), _scalar(rows)), y, columns)
+        return reshape(flat, (*x.shape[:-1], y.shape[-1]))
+    return _product(_less(x, _row_zero(rows)), y, columns)
+
+
+def _told(call: Call, zero: Tensor | None) -> Tensor | None:
+    """A zero point, None if the file says that it is zero."""
+    known = None if zero is None else call.known(zero)
+    return None if known is not None and not known.any() else zero
 
 
 def _product(x: Tensor, y: Tensor, zero: Tensor | None) -> Tensor:
-    """The int32 product of x with y - zero, all differences of 8-bit integers, by floats that hold every partial sum exactly.
+    """The int32 product of x with y - zero, differences of 8-bit integers.
 
     It is x y - zero sum(x): so y is read as it lies, in bytes, and nothing as large as y is computed.
     """
-    wide = _exact(x.shape[-1])
-    left = x.astype(wide)
-    found = matmul(left, y.astype(wide))
-    if zero is not None:
-        found = found - left.sum(axis=-1, keepdims=True) * zero.astype(wide)
-    return found.astype("int32")
-
-
-def _exact(terms: Dim) -> str:
-    """A floating dtype in which sums of so many products of numbers below 256 in magnitude have no rounding."""
-    return "float32" if isinstance(terms, int) and terms * 255 * 255 < 1 << 24 else "float64"
+    found = matmul(x, y.astype("int32"))
+    return found if zero is None else found - x.sum(axis=-1, keepdims=True).astype("int32") * zero.astype("int32")
 
 
 def _row_zero(zero: Tensor | None) -> Tensor | None:
@@ -115,10 +118,19 @@ def _conv_integer(call: Call, x: Tensor, w: Tensor, x_zero: Tensor | None = None
 
 
 def _convolved(call: Call, x: Tensor, x_zero: Tensor | None, w: Tensor, w_zero: Tensor | None) -> Tensor:
-    """The int32 convolution of differences of 8-bit integers."""
-    wide = _exact(product(w.shape[1:]))
-    data, weights = _less(x, _scalar(x_zero)), _less(w, _per_output(w_zero, w))
-    return convolved(call, data.astype(wide), weights.astype(wide)).astype("int32")
+    """The int32 convolution of differences of 8-bit integers.
+
+    It is that of x less the sum of all weights of an output times x's zero point, if the border too is x's zero point.
+    """
+    zero, weights = _scalar(_told(call, x_zero)), _less(w, _per_output(_told(call, w_zero), w))
+    if zero is None:
+        return convolved(call, x.astype("int32"), weights)
+    windows = Windows.of(call, x, w.shape[2:])
+    border = [(0, 0), (0, 0), *zip(windows.low, windows.high, strict=True)]
+    padded = FUNCTIONS["pad"](x ^ zero, border) ^ zero if any(width != 0 for pair in border for width in pair) else x
+    found = convolution(padded.astype("int32"), weights, windows.strides, 0, windows.dilations, 1, call.attribute("group", 1))
+    total = weights.sum(axis=tuple(range(1, w.ndim))).astype("int32")
+    return found - reshape(total, (w.shape[0], *[1] * (w.ndim - 2))) * zero.astype("int32")
 
 
 def _scalar(x: Tensor | None) -> Tensor | None:
@@ -134,7 +146,7 @@ def _per_output(x: Tensor | None, w: Tensor) -> Tensor | None:
 
 @translates("QLinearMatMul")
 def _qlinear_matmul(call: Call, x: Tensor, xs: Tensor, xz: Tensor, y: Tensor, ys: Tensor, yz: Tensor, s: Tensor, z: Tensor) -> Tensor:
-    exact = _product(_less(x, _row_zero(xz)), y, yz).astype("float32")
+    exact = integer_product(call, x, xz, y, yz).astype("float32")
     row = _row_zero(xs)
     assert row is not None
     wide = [one.astype("float32") for one in (row, ys, s)]
@@ -151,14 +163,14 @@ def _qlinear_conv(call: Call, x: Tensor, xs: Tensor, xz: Tensor, w: Tensor, ws: 
 @translates("DynamicQuantizeMatMul", domain="com.microsoft")
 def _dynamic_quantize_matmul(call: Call, x: Tensor, y: Tensor, scale: Tensor, zero: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
     small, step, point = dynamically_quantised(call, x)
-    found = _product(_less(small, point), y, zero).astype("float32") * (step * scale)
+    found = integer_product(call, small, point, y, zero).astype("float32") * (step * scale)
     return found if bias is None else found + bias
 
 
 @translates("MatMulIntegerToFloat", domain="com.microsoft")
 def _matmul_integer_to_float(call: Call, x: Tensor, y: Tensor, xs: Tensor, ys: Tensor, *rest: Tensor | None) -> Tensor:
     xz, yz, bias = (*rest, None, None, None)[:3]
-    found = _product(_less(x, _row_zero(xz)), y, yz).astype(xs.dtype) * (_row_zero(xs) * ys)
+    found = integer_product(call, x, xz, y, yz).astype(xs.dtype) * (_row_zero(xs) * ys)
     return found if bias is None else found + bias
 
 
@@ -175,9 +187,11 @@ def _dynamic_quantize_lstm(call: Call, x: Tensor, w: Tensor, r: Tensor, *rest: T
 
 def _quantised_product(call: Call, w: Tensor, scale: Tensor, zero: Tensor | None, direction: int) -> Product:
     """Products of floats, quantised when they come, with the weights of a direction."""
+    points = _told(call, zero)
 
     def times(x: Tensor) -> Tensor:
         small, step, point = dynamically_quantised(call, x)
-        return _product(_less(small, point), w[direction], None if zero is None else zero[direction]).astype(x.dtype) * (step * scale[direction])
+        found = integer_product(call, small, point, w[direction], None if points is None else points[direction])
+        return found.astype(x.dtype) * (step * scale[direction])
 
     return times
