@@ -186,10 +186,10 @@ class _Compute:
         return f.select(needs_mask, self.kernels.full(rows, masked=True), self.kernels.full(rows, masked=False))
 
     def _among_widths(self, rows: Value, columns: Value) -> Value:
-        """The one with no more vectors than the columns fill, where their number is known."""
+        """The one with no more vectors than the columns fill."""
         f, schedule = self.f, self.schedule
         found = self.kernels.full(rows, masked=True)
-        for vectors in schedule.panel_vectors[:-1] if schedule.known.n is not None else ():
+        for vectors in schedule.panel_vectors[:-1]:
             fits = f.compare("sle", columns, I64.const(vectors * schedule.lanes))
             found = f.select(fits, self.kernels.full(rows, vectors, masked=True), found)
         return found

@@ -148,12 +148,10 @@ class Schedule:
 
     @property
     def panel_vectors(self) -> tuple[int, ...]:
-        """How many vectors a panel of pieces may fill, increasing: the last one's where the number of columns is known."""
+        """How many vectors a panel may fill, increasing: of the last one as well where rows and columns are known; else it would be much code."""
         widest = self.table.full.vectors
-        if self.integers is not None:
+        if self.integers is not None or self.known.n is None or self.known.m is None:
             return (widest,)
-        if self.known.n is None:
-            return tuple(range(1, widest + 1))
         last = -(-((self.known.n - self.rest) % self.panel_columns) // self.lanes)
         return (last, widest) if 0 < last < widest else (widest,)
 
