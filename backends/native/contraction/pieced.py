@@ -18,7 +18,7 @@ from .dispatch import MicroKernels
 from .integers import BYTES, STEPS
 from .interface import Parts, Window
 from .kernel import Prepare, call_kernel, least, open_kernel, split
-from .pieced_pack import shared_panels, slot
+from .pieced_pack import look, shared_panels, slot
 from .quantity import Emitted, Shape
 from .rest import RestColumns, Steps
 from .schedule import Schedule
@@ -80,9 +80,7 @@ class _Compute:
         group, panel = split(f, rest, self.panels)
         column = f.mul(panel, self.width)
         columns = least(f, self.width, f.sub(self.whole, column))
-        window = Window(I1.const(False), Value("null", PTR), I64.const(0))
-        if self.schedule.reads_windows:
-            window = self.pieces.look(f, batch, column, columns, self.offsets, self.masks)
+        window = look(f, self.schedule, self.parts, (batch, column, columns), self.offsets, self.masks)
         found = _Panel(batch, column, columns, window)
         first = f.mul(group, self.group)
         last = least(f, f.add(first, self.group), self.tiles)

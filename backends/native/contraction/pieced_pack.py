@@ -6,8 +6,8 @@ each of them contiguous along k.
 
 from __future__ import annotations
 
-from ..llvm import I1, I64, Function, Module, Value
-from .interface import Parts
+from ..llvm import I1, I64, PTR, Function, Module, Value
+from .interface import Parts, Window
 from .kernel import Prepare, least, open_kernel, split
 from .quantity import Emitted, Shape
 from .schedule import Schedule
@@ -22,6 +22,14 @@ def slot(f: Function, schedule: Schedule, parts: Parts, number: Value) -> Value:
     """Where a slot lies."""
     assert parts.packed_b
     return f.offset(parts.packed_b, f.mul(number, f.mul(parts.k, I64.const(schedule.panel_columns))), schedule.scalar.scalar)
+
+
+def look(f: Function, schedule: Schedule, parts: Parts, at: tuple[Value, Value, Value], offsets: Value, masks: Value) -> Window:
+    """How the panel `at` a batch, a column and of so many columns lies; no run in memory is read in place where vectors have no masks."""
+    assert parts.pieces
+    if not schedule.reads_windows:
+        return Window(I1.const(False), Value("null", PTR), I64.const(0))
+    return parts.pieces.look(f, *at, offsets, masks)
 
 
 def pack_pieces(module: Module, schedule: Schedule, name: str, prepare: Prepare) -> str:
@@ -58,7 +66,7 @@ class _Writer:
         batch, panel = split(f, number, self.panels)
         column = f.mul(panel, self.width)
         columns = least(f, self.width, f.sub(self.whole, column))
-        is_run = self.pieces.look(f, batch, column, columns, self.offsets, self.masks).is_run
+        is_run = look(f, self.schedule, self.parts, (batch, column, columns), self.offsets, self.masks).is_run
         with f.when(f.bit_xor(is_run, I1.const(True))):
             self.pieces.pack(f, batch, column, columns, I64.const(0), self.steps, target)
 
