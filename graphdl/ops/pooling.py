@@ -11,11 +11,14 @@ import numpy as np
 
 from ..errors import ShapeError, TypeRuleError
 from ..ir import Tensor
-from ..kernel.expression import Expr, Index, apply, const, fresh_axes, fresh_axis, guard, index_value, logical_and, reduce
+from ..kernel.expression import Expr, Index, apply, cast, const, fresh_axes, fresh_axis, guard, index_value, logical_and, reduce
 from ..op import Access, Array, Sample, sample_array
 from ..sizes import Dim, as_size
-from ..types import Shape, TensorType, is_floating
+from ..types import Shape, TensorType, is_floating, is_integer
 from .window import Window, Windowed, sizes_of
+
+TAP = "int32"  # what numbers of taps are where no one else reads them: as wide as most data
+FEW = 16  # taps that are compared one after the other in one expression
 
 
 class Pooling(Windowed):
@@ -87,10 +90,10 @@ class MaxPool(Fixed):
 
     def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
         (x,) = operands
-        return (self.other(PlaceTaps, sizes=x.shape[2:])(cotangent, self.other(WindowArgmax)(x)),)
+        return (self.other(PlaceTaps, sizes=x.shape[2:])(cotangent, self.other(WindowArgmax, dtype=TAP)(x)),)
 
     def jvp(self, tangents: Sequence[Tensor | None], output: Tensor, *operands: Tensor) -> Tensor | None:
-        chosen: Tensor = self.other(WindowArgmax)(operands[0])
+        chosen: Tensor = self.other(WindowArgmax, dtype=TAP)(operands[0])
         return None if tangents[0] is None else self.other(SelectTaps)(tangents[0], chosen)
 
     def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
@@ -105,20 +108,32 @@ class MaxPool(Fixed):
 
 @dataclass(frozen=True)
 class WindowArgmax(Fixed):
-    """The number of the tap that holds the largest element of every window: the first of equal ones, or of NaN. int64."""
+    """The number of the tap that holds the largest element of every window: the first of equal ones, or of NaN."""
 
     name: ClassVar[str] = "window_argmax"
     pattern: ClassVar[str] = "reduction"
+    dtype: str = "int64"
 
     def infer(self, *operands: TensorType) -> TensorType:
-        return self.pooled(operands[0]).with_dtype("int64")
+        return self.pooled(operands[0]).with_dtype(self.dtype)
 
     def evaluate(self, *operands: Array) -> Array:
-        return np.asarray(self.all_taps(operands[0], -np.inf).argmax(-1), "int64")
+        return np.asarray(self.all_taps(operands[0], -np.inf).argmax(-1), self.dtype)
 
     def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
+        if self.size <= FEW:
+            return self._among([self.element(operands[0], index, tap, -math.inf) for tap in np.ndindex(*self.kernel)])
         tap = fresh_axis(self.size)
-        return reduce("argmax", (tap,), self.element(operands[0], index, self.unravelled(as_size(tap)), -math.inf))
+        return cast(reduce("argmax", (tap,), self.element(operands[0], index, self.unravelled(as_size(tap)), -math.inf)), self.dtype)
+
+    def _among(self, elements: Sequence[Expr]) -> Expr:
+        """One comparison after the other, in lanes as wide as the elements."""
+        best, number = elements[0], const(0, self.dtype)
+        for tap, element in enumerate(elements[1:], 1):
+            first_nan = logical_and(apply("not_equal", element, element), apply("equal", best, best))
+            is_larger = apply("bit_or", apply("greater", element, best), first_nan)
+            best, number = apply("select", is_larger, element, best), apply("select", is_larger, const(tap, self.dtype), number)
+        return number
 
     @classmethod
     def samples(cls) -> Iterable[Sample]:
@@ -135,8 +150,8 @@ class SelectTaps(Fixed):
 
     def infer(self, *operands: TensorType) -> TensorType:
         x, chosen = operands
-        if chosen.dtype != "int64":
-            raise TypeRuleError(f"the chosen taps must be int64, got {chosen}")
+        if not is_integer(chosen.dtype):
+            raise TypeRuleError(f"the chosen taps must be integers, got {chosen}")
         return self.pooled(x)
 
     def evaluate(self, *operands: Array) -> Array:
@@ -154,7 +169,7 @@ class SelectTaps(Fixed):
         x, chosen = operands
         tap = fresh_axis(self.size)
         at, inside = self.tap(tuple(index[2:]), self.unravelled(as_size(tap)), x.type.shape[2:])  # type: ignore[attr-defined]
-        is_chosen = apply("equal", chosen(index), index_value(as_size(tap)))
+        is_chosen = _is_tap(chosen(index), as_size(tap))
         return reduce("sum", (tap,), guard(logical_and(inside, is_chosen), x((*index[:2], *at)), const(0, out.dtype)))
 
     @classmethod
@@ -178,8 +193,8 @@ class PlaceTaps(Fixed):
     def infer(self, *operands: TensorType) -> TensorType:
         x, chosen = operands
         whole = x.with_shape([*x.shape[:2], *self.sizes])
-        if chosen.dtype != "int64" or x.rank != chosen.rank or self.pooled(whole).rank != x.rank:
-            raise TypeRuleError(f"needs one int64 tap for every element, got {x} and {chosen}")
+        if not is_integer(chosen.dtype) or x.rank != chosen.rank or self.pooled(whole).rank != x.rank:
+            raise TypeRuleError(f"needs the number of one tap for every element, got {x} and {chosen}")
         return whole
 
     def evaluate(self, *operands: Array) -> Array:
@@ -224,7 +239,7 @@ class PlaceTaps(Fixed):
         for at, count, tap, size in zip(where[2:], counts, taps, self.kernel, strict=True):
             inside = logical_and(inside, logical_and(apply("less", index_value(at), index_value(count)), apply("less", index_value(tap), index_value(size))))
             number = number * size + tap
-        is_chosen = apply("equal", chosen(where), index_value(number))
+        is_chosen = _is_tap(chosen(where), number)
         return guard(inside, guard(is_chosen, x(where), const(0, out.dtype)), const(0, out.dtype))
 
     def _share(self, index: Index, taps: Index, out: TensorType, operands: tuple[Access, ...]) -> Expr:
@@ -241,7 +256,7 @@ class PlaceTaps(Fixed):
             for test in (*held, apply("less", index_value(r), index_value(size))):
                 inside = logical_and(inside, test)
         where = (*index[:2], *at)
-        is_chosen = apply("equal", chosen(where), index_value(number))
+        is_chosen = _is_tap(chosen(where), number)
         return guard(inside, guard(is_chosen, x(where), const(0, out.dtype)), const(0, out.dtype))
 
     @classmethod
@@ -249,6 +264,10 @@ class PlaceTaps(Fixed):
         for op, shape in sample_windows(Fixed):
             chosen = op.other(WindowArgmax).evaluate(sample_array(*shape))
             yield Sample(op.other(cls, sizes=shape[2:]), (sample_array(*chosen.shape, seed=1), chosen), differentiable=(0,))
+
+
+def _is_tap(chosen: Expr, number: Dim) -> Expr:
+    return apply("equal", chosen, cast(index_value(number), chosen.dtype))
 
 
 def sample_windows(kind: type[Any]) -> Iterable[tuple[Any, tuple[int, ...]]]:
