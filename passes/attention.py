@@ -20,7 +20,8 @@ from graphdl.ir.graph import topological_order
 from graphdl.ops.attention import Attention
 from graphdl.ops.join import concatenate
 from graphdl.ops.pad import pad
-from graphdl.ops.shape import broadcast_to, reshape, slice_axis
+from graphdl.ops.shape import broadcast_to, reshape
+from graphdl.ops.slicing import slice_axis
 from graphdl.pipeline import Pass
 from graphdl.rewrite import Replacement, replace_groups
 from graphdl.sizes import Dim, product

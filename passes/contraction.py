@@ -11,7 +11,8 @@ from graphdl.ir import Graph, Node, Tensor, derived
 from graphdl.ops.einsum import Einsum
 from graphdl.ops.matmul import Matmul
 from graphdl.ops.reduction import Sum
-from graphdl.ops.shape import BroadcastTo, Transpose, aligned, broadcast_to, reshape, transpose
+from graphdl.ops.reindexing import aligned
+from graphdl.ops.shape import BroadcastTo, Transpose, broadcast_to, reshape, transpose
 from graphdl.pipeline import Pass
 from graphdl.rewrite import map_nodes
 from graphdl.sizes import product

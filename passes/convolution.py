@@ -22,7 +22,8 @@ from graphdl.ops.convolution import Convolution
 from graphdl.ops.flat_convolution import FlatConvolution, KernelGradient, Patches
 from graphdl.ops.matmul import Matmul
 from graphdl.ops.pad import Pad
-from graphdl.ops.shape import Slice, reshape, swapaxes, transpose
+from graphdl.ops.shape import reshape, swapaxes, transpose
+from graphdl.ops.slicing import Slice
 from graphdl.ops.spread_convolution import SpreadConvolution
 from graphdl.pipeline import Pass
 from graphdl.rewrite import rewrite

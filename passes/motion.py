@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from graphdl.ir import Graph, Node, Tensor, derived
-from graphdl.ops.shape import BroadcastTo, Reshape, Transpose, aligned, broadcast_to, reshape, reshaped_broadcast, transpose
+from graphdl.ops.reindexing import aligned
+from graphdl.ops.shape import BroadcastTo, Reshape, Transpose, broadcast_to, reshape, reshaped_broadcast, transpose
 from graphdl.ops.source import Full
 from graphdl.pipeline import Pass
 from graphdl.rewrite import rewrite

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 
 from graphdl.ir import Graph, Node, Tensor, derived
 from graphdl.ops.reduction import Extremum, Prod, Reduction, Sum
-from graphdl.ops.shape import BroadcastTo, Reshape, Transpose, aligned, broadcast_to, matched_axes, reshape, transpose
+from graphdl.ops.reindexing import aligned, matched_axes
+from graphdl.ops.shape import BroadcastTo, Reshape, Transpose, broadcast_to, reshape, transpose
 from graphdl.pipeline import Pass
 from graphdl.rewrite import map_nodes
 from graphdl.sizes import product

@@ -9,7 +9,7 @@ from ..errors import ShapeError, TypeRuleError
 from ..ir import Tensor
 from ..ops.elementwise import describe
 from ..ops.pad import pad as pad_array
-from ..ops.shape import Slice
+from ..ops.slicing import Slice
 from .module import Module
 
 MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}

@@ -16,7 +16,8 @@ from ..kernel.expression import Expr, Index, const, fresh_axes, fresh_axis, guar
 from ..op import Access, Array, Sample, function, sample_array
 from ..sizes import Dim, as_size, divides
 from ..types import Shape, TensorType
-from .shape import Slice, reshape, transpose
+from .shape import reshape, transpose
+from .slicing import Slice
 from .window import Window, Windowed, sizes_of
 
 Numbers = int | Sequence[int]

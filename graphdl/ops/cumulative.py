@@ -17,7 +17,9 @@ from ..sizes import as_size, product
 from ..types import TensorType
 from .elementwise import same_shape
 from .pad import Pad
-from .shape import folded, reshape, slice_axis, transpose
+from .reindexing import folded
+from .shape import reshape, transpose
+from .slicing import slice_axis
 from .source import full
 
 if TYPE_CHECKING:

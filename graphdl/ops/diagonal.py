@@ -13,7 +13,8 @@ from .einsum import einsum
 from .elementwise import describe
 from .indexing import index_tensor
 from .pad import Pad
-from .shape import Slice, broadcast_to, expand_dims
+from .shape import broadcast_to, expand_dims
+from .slicing import Slice
 from .source import Iota, full
 
 

@@ -20,7 +20,8 @@ from ..op import Access, Array, Op, Sample, function, normalize_axis, sample_arr
 from ..sizes import Dim, as_size, bind, product
 from ..types import Shape, TensorType, is_integer
 from .elementwise import describe
-from .shape import broadcast_to, folded, reshape
+from .reindexing import folded
+from .shape import broadcast_to, reshape
 from .source import Iota, full
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from ..op import Access, Array, Op, Sample, function, normalize_axes, normalize_
 from ..sizes import Dim
 from ..types import TensorType, as_dim
 from .elementwise import common_dtype
-from .shape import Slice, broadcast_to, expand_dims, reshape, slice_axis
+from .shape import broadcast_to, expand_dims, reshape
+from .slicing import Slice, slice_axis
 from .source import full
 
 

@@ -15,7 +15,8 @@ from ..kernel.expression import Expr, Index, all_of, compare, const, guard
 from ..op import Access, Array, Op, Sample, function, sample_array
 from ..sizes import Dim
 from ..types import Shape, TensorType, as_dim, is_floating
-from .shape import Linear, Slice, broadcast_to, slice_axis
+from .shape import Linear, broadcast_to
+from .slicing import Slice, slice_axis
 from .source import Full
 
 

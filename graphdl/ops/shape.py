@@ -1,4 +1,4 @@
-"""Ops that move elements: broadcast, reshape, transpose, slice."""
+"""Ops that move elements: broadcast, reshape, transpose."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import numpy as np
 
 from ..constraints import unify
 from ..errors import ShapeError
-from ..formula import ZERO, Call, Formula, Indexed, places_of, reshaped, transposed
+from ..formula import Call, Formula, reshaped, transposed
 from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Expr, Index
 from ..op import Access, Array, Op, Sample, function, normalize_axis, sample_array
-from ..sizes import Dim, Size, ceildiv, divides, is_nonnegative, maximum, product
+from ..sizes import Dim, divides, product
 from ..types import Shape, TensorType, as_shape
+from .reindexing import aligned, matched_axes, reindex
 from .source import Full
 
 
@@ -192,132 +193,6 @@ class Transpose(Linear):
         yield Sample(cls((1, 0)), (sample_array(0, 5),))
 
 
-@dataclass(frozen=True)
-class Slice(Linear):
-    """Elements `starts[k] + i * steps[k]` for i below `sizes[k]`, along every axis; steps may be negative."""
-
-    name: ClassVar[str] = "slice"
-    starts: Shape
-    sizes: Shape
-    steps: tuple[int, ...]
-
-    def infer(self, *operands: TensorType) -> TensorType:
-        (x,) = operands
-        for k, (start, size, step, whole) in enumerate(zip(self.starts, self.sizes, self.steps, x.shape, strict=True)):
-            last = start + (size - 1) * step
-            if isinstance(size, int) and isinstance(last, int) and size > 0 and (last < 0 or (isinstance(whole, int) and last >= whole)):
-                raise ShapeError(f"the slice reaches {last} on axis {k} of size {whole}")
-            if size != 0:  # what sizes leave open is for the call to confirm
-                low, high = (start, last) if step > 0 else (last, start)
-                unify(maximum(low, 0), low, f"the lowest element of the slice on axis {k}, which is not negative,")
-                unify(maximum(high + 1, whole), whole, f"the end of the slice on axis {k} and the size {whole}")
-        return x.with_shape(self.sizes)
-
-    def evaluate(self, *operands: Array) -> Array:
-        x = operands[0]
-        for axis, (start, size, step) in enumerate(zip(self.starts, self.sizes, self.steps, strict=True)):
-            x = np.take(x, int(start) + step * np.arange(int(size)), axis)
-        return x
-
-    def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
-        from .pad import place
-
-        return (place(cotangent, operands[0].shape, self.starts, self.steps),)
-
-    def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
-        return operands[0](tuple(start + step * i for start, step, i in zip(self.starts, self.steps, index, strict=True)))
-
-    def canonical(self, *operands: Tensor) -> Tensor | None:
-        (x,) = operands
-        if self.sizes == x.shape and all(start == 0 for start in self.starts) and all(step == 1 for step in self.steps):
-            return x
-        return Full(x.node.op.value, x.dtype, self.sizes)() if isinstance(x.node.op, Full) else None
-
-    def formula(self, node: Node, *operands: Formula) -> Formula:
-        places = places_of(self.starts, self.sizes, self.steps, node.operands[0].shape)
-        return Indexed(operands[0], places) if places and operands[0] != ZERO else operands[0]
-
-    @classmethod
-    def samples(cls) -> Iterable[Sample]:
-        yield Sample(cls((1, 2), (2, 3), (1, 1)), (sample_array(4, 6),))
-        yield Sample(cls((3, 0), (2, 3), (-2, 2)), (sample_array(4, 6),))
-        yield Sample(cls((0,), (0,), (1,)), (sample_array(4),))
-
-
-def folded(shape: Shape, axis: int) -> tuple[Dim, Dim, Dim]:
-    """The shape as three axes: all before `axis`, itself, and all after it."""
-    return product(shape[:axis]), shape[axis], product(shape[axis + 1 :])
-
-
-def reindex(index: Index, from_shape: Shape, to_shape: Shape) -> Index:
-    """The index in `to_shape` of the element at `index` in `from_shape`, both row-major over the same elements.
-
-    Stretches of axes with equal products are matched, so that most reshapes need no division.
-    """
-    if 0 in from_shape or 0 in to_shape:
-        return (0,) * len(to_shape)  # there is no element to find
-    result: list[Dim] = []
-    for source, target in _match(from_shape, to_shape):
-        flat: Dim = 0
-        for k in source:
-            flat = flat * from_shape[k] + index[k]
-        result.extend(_unravel(flat, [to_shape[k] for k in target]))
-    return tuple(result)
-
-
-def _unravel(flat: Dim, sizes: list[Dim]) -> list[Dim]:
-    """A linear index taken apart over `sizes`; the first axis needs no modulo."""
-    found: list[Dim] = []
-    real = [k for k, size in enumerate(sizes) if size != 1]
-    inner: Dim = 1
-    for k in range(len(sizes) - 1, -1, -1):
-        if sizes[k] == 1:
-            found.append(0)
-            continue
-        part = flat // inner if inner != 1 else flat
-        found.append(part if k == real[0] else part % sizes[k])
-        inner = inner * sizes[k]
-    return found[::-1]
-
-
-def _match(left: Shape, right: Shape) -> list[tuple[list[int], list[int]]]:
-    """Groups of consecutive axes of both shapes with equal numbers of elements."""
-    groups: list[tuple[list[int], list[int]]] = []
-    i = j = 0
-    while i < len(left) or j < len(right):
-        a, b = ([i], [j]) if i < len(left) and j < len(right) else (list(range(i, len(left))), list(range(j, len(right))))
-        i, j = i + len(a), j + len(b)
-        while (m := product(left[k] for k in a)) != (n := product(right[k] for k in b)):
-            is_part, is_whole = m != 0 and divides(m, n) is not None, n != 0 and divides(n, m) is not None
-            grow_left = i < len(left) and (j >= len(right) or is_part or (not is_whole and not is_nonnegative(m - n)))
-            if grow_left:
-                a.append(i)
-                i += 1
-            elif j < len(right):
-                b.append(j)
-                j += 1
-            else:
-                break
-        groups.append((a, b))
-    return groups
-
-
-def aligned(shape: Shape, rank: int) -> Shape | None:
-    """The shape with leading axes of size 1 up to `rank`, or without as many as are too many; None if others are too many."""
-    surplus = len(shape) - rank
-    if surplus <= 0:
-        return (1,) * -surplus + shape
-    return shape[surplus:] if all(size == 1 for size in shape[:surplus]) else None
-
-
-def matched_axes(left: Shape, right: Shape) -> list[tuple[list[int], list[int]]] | None:
-    """Groups of consecutive axes of two shapes over the same elements, with as many elements each; None where that cannot be told."""
-    if 0 in left or 0 in right:
-        return None
-    groups = _match(left, right)
-    return groups if all(product(left[k] for k in a) == product(right[k] for k in b) for a, b in groups) else None
-
-
 def reshaped_broadcast(x: Tensor, shape: Shape, to: Shape) -> Tensor | None:
     """broadcast_to(x, shape) under the shape `to`, repeating a reshaped x; None where an axis that repeats is mixed with one that does not."""
     groups = matched_axes(shape, to)
@@ -404,30 +279,3 @@ def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     tensor = as_tensor(x)
     first, last = normalize_axis(start_dim, tensor.ndim), normalize_axis(end_dim, tensor.ndim)
     return reshape(tensor, (*tensor.shape[:first], product(tensor.shape[first : last + 1]), *tensor.shape[last + 1 :]))
-
-
-def slice_axis(x: Tensor, axis: int, start: Dim, size: Dim, step: int = 1) -> Tensor:
-    """`size` elements of one axis from `start` by `step`, all of the others."""
-    starts: list[Dim] = [0] * x.ndim
-    sizes, steps = list(x.shape), [1] * x.ndim
-    starts[axis], sizes[axis], steps[axis] = start, size, step
-    return Slice(tuple(starts), tuple(sizes), tuple(steps))(x)
-
-
-def slice_bounds(key: slice, size: Dim) -> tuple[Dim, Dim, int]:
-    """Start, size and step of a Python slice over an axis. Symbolic axes take the slice as within their size."""
-    step = 1 if key.step is None else int(key.step)
-    if isinstance(size, int) and not any(isinstance(bound, Size) for bound in (key.start, key.stop)):
-        start, stop, step = key.indices(size)
-        return start, max(0, -(-(stop - start) // step)), step
-    lowest: Dim = 0 if step > 0 else size - 1
-    first = lowest if key.start is None else _wrapped(key.start, size)
-    if step > 0:
-        end = size if key.stop is None else _wrapped(key.stop, size)
-        return first, ceildiv(end - first, step), step
-    end = -1 if key.stop is None else _wrapped(key.stop, size)
-    return first, ceildiv(first - end, -step), step
-
-
-def _wrapped(at: Dim, size: Dim) -> Dim:
-    return at + size if isinstance(at, int) and at < 0 else at

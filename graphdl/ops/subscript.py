@@ -14,7 +14,8 @@ from ..op import function
 from ..sizes import Dim, Size
 from .elementwise import describe
 from .indexing import take
-from .shape import Slice, reshape, slice_bounds, transpose
+from .shape import reshape, transpose
+from .slicing import Slice, slice_bounds
 
 
 @dataclass

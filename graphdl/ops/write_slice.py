@@ -16,7 +16,7 @@ from ..kernel.program import Kernel, Store
 from ..op import Array, Op, Sample, function, normalize_axis, sample_array
 from ..sizes import Dim, as_size, maximum
 from ..types import TensorType
-from .shape import slice_axis
+from .slicing import slice_axis
 from .source import full
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import ShapeError
 from ...ir import Tensor
 from ...ops.elementwise import describe
-from ...ops.shape import slice_axis
+from ...ops.slicing import slice_axis
 from ...ops.source import arange, full, parameter
 from ...ops.write_slice import write_slice
 from ...sizes import Dim

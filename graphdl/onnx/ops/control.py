@@ -11,7 +11,8 @@ from ...ir import Tensor
 from ...ir.node import FUNCTIONS
 from ...op import normalize_axis
 from ...ops.join import concatenate, flip, stack
-from ...ops.shape import reshape, slice_axis, transpose
+from ...ops.shape import reshape, transpose
+from ...ops.slicing import slice_axis
 from ...ops.source import constant, full
 from ...sizes import Dim, Size
 from ..known import missing_inputs

@@ -12,7 +12,8 @@ from ...ir.node import FUNCTIONS
 from ...op import normalize_axis
 from ...ops.indexing import CheckedIndex, scatter_add, take, take_along_axis
 from ...ops.select import where
-from ...ops.shape import broadcast_to, expand_dims, reshape, slice_axis, transpose
+from ...ops.shape import broadcast_to, expand_dims, reshape, transpose
+from ...ops.slicing import slice_axis
 from ...ops.source import Iota, constant, full
 from ...sizes import Dim, product
 from ...types import Shape, is_floating, numpy_dtype

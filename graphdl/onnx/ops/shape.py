@@ -15,7 +15,8 @@ from ...ops.elementwise import broadcast_shapes
 from ...ops.indexing import take
 from ...ops.join import concatenate, stack
 from ...ops.pad import pad
-from ...ops.shape import Slice, broadcast_to, reshape, slice_axis, transpose
+from ...ops.shape import broadcast_to, reshape, transpose
+from ...ops.slicing import Slice, slice_axis
 from ...ops.source import constant, full
 from ...sizes import Dim, Size, ceildiv, divides, is_nonnegative, maximum, minimum, product
 from ...types import is_floating

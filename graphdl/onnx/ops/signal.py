@@ -13,7 +13,8 @@ from ...ops.indexing import take
 from ...ops.join import stack
 from ...ops.matmul import matmul
 from ...ops.pad import pad
-from ...ops.shape import expand_dims, reshape, slice_axis, transpose
+from ...ops.shape import expand_dims, reshape, transpose
+from ...ops.slicing import slice_axis
 from ...ops.source import constant, full
 from ...sizes import Dim
 from ...types import numpy_dtype
