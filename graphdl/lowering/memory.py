@@ -191,6 +191,7 @@ class _Slot:
         self.staggers = 1
         self.tenants: list[_Tenant] = []  # in the order of their first moments
         self.longest = 0  # moments that one of them lives
+        self.full: list[int] = []  # first and last moments, in order, of those who leave no room beside them
 
     @property
     def size(self) -> Dim:
@@ -199,6 +200,8 @@ class _Slot:
 
     def place_for(self, tenancy: Tenancy) -> _Place | None:
         """The lowest place where no tenant lives at any time of this one; None if there is none."""
+        if self._is_full(tenancy):
+            return None
         others = self._at_the_time_of(tenancy)
         if not others:
             return GROUND
@@ -206,6 +209,10 @@ class _Slot:
             return None  # whatever would fit for all sizes fits for the usual ones
         places = (GROUND, *(place for one in others for place in one.above))
         return next((place for place in places if self._fits(place, tenancy.size, others)), None)
+
+    def _is_full(self, tenancy: Tenancy) -> bool:
+        place = bisect.bisect_left(self.full, tenancy.first)
+        return place % 2 == 1 or bisect.bisect_right(self.full, tenancy.last) != place
 
     def _at_the_time_of(self, tenancy: Tenancy) -> list[_Tenant]:
         begin = bisect.bisect_left(self.tenants, tenancy.first - self.longest, key=_first)
@@ -222,6 +229,9 @@ class _Slot:
         """Become large enough, and be taken for the time."""
         if not place.below and not any(_covers(size, tenancy.size) for size in self.sizes):
             self.sizes = [size for size in self.sizes if not _covers(tenancy.size, size)] + [tenancy.size]
+        if not place.below and _guess(tenancy.size) == _guess(self.size):
+            begin = bisect.bisect_left(self.full, tenancy.first)
+            self.full[begin:begin] = [tenancy.first, tenancy.last]
         self.staggers = max(self.staggers, place.below + 1)
         end = place.begin + tenancy.size
         above = (_Place(end + STAGGER, place.below + 1),) if _is_aligned(end) else ()
