@@ -186,15 +186,14 @@ class Partition:
         return not any(self._reaches(other, group) for other in readers if other is not group)
 
     def _reaches(self, start: Group, goal: Group) -> bool:
-        """Whether results of `start` are needed, however indirectly, by `goal`. Nodes are younger than what they read."""
-        last = max((node.number for node in goal.accesses or goal.outputs), default=0)
+        """Whether results of `start` are needed, however indirectly, by `goal`."""
         seen, stack = {id(start)}, [start]
         while stack:
             group = stack.pop()
             if group is goal:
                 return True
             for node in group.outputs:
-                for reader in self.uses[node] if node.number < last else ():
+                for reader in self.uses[node]:
                     if reader is not group and node not in reader.accesses and id(reader) not in seen:
                         seen.add(id(reader))
                         stack.append(reader)

@@ -154,7 +154,7 @@ def test_provenance_shares_its_sets() -> None:
     one, other = Provenance(frozenset((Source("a.py", 1),)), is_derived=True), Provenance()
     other.merge(one)
     assert other.sources is one.sources
-    one.merge(Provenance(frozenset((Source("b.py", 2),))))
+    one.merge(Provenance(frozenset((Source("b.py", 2),)), is_derived=True))
     assert len(one.sources) == 2
     assert len(other.sources) == 1
 
