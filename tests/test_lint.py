@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import graphdl as gd
 from graphdl import nn, optim
+
+from .torch_cases import Case, load_cases, make_module
 
 Build = Callable[[gd.Tensor], gd.Tensor]
 
@@ -147,6 +150,22 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
 def test_layers_are_clean(name: str) -> None:
     net = nn.Sequential(nn.Linear(8, 8), LAYERS[name]())
     assert gd.lint(gd.sum(net(gd.placeholder("x", ("N", 8))) ** 2)) == []
+
+
+LAYERS_OF_THE_REFERENCES = [
+    (call, case) for file in ("spatial.npz", "batchnorm.npz", "modules.npz") for call, case in load_cases(file).items() if not call.endswith("|inference")
+]
+
+
+@pytest.mark.parametrize(("call", "case"), LAYERS_OF_THE_REFERENCES, ids=[call for call, _ in LAYERS_OF_THE_REFERENCES])
+def test_layers_of_all_configurations_are_clean(call: str, case: Case) -> None:
+    arrays = [case[name] for name in sorted(case) if name.startswith("input") and name != "inputs"]
+    shapes: list[tuple[Any, ...]] = [("N", *array.shape[1:]) if array.ndim > 1 else array.shape for array in arrays]
+    inputs = [
+        gd.placeholder(f"x{k}", shape, "int64" if array.dtype.kind == "i" else "float32") for k, (shape, array) in enumerate(zip(shapes, arrays, strict=True))
+    ]
+    output = make_module(call, "float32")(*inputs)
+    assert gd.lint(gd.sum((output[0] if isinstance(output, tuple) else output) ** 2)) == []
 
 
 LOSSES: dict[str, Callable[[gd.Tensor, gd.Tensor, gd.Tensor], gd.Tensor]] = {

@@ -91,7 +91,7 @@ class _Slide:
         ones = full((1, 1, *(size + more for size, more in zip(spatial, width, strict=True))), 1.0, input.dtype)
         low = (0,) * len(self.low) if include_padding else self.low
         high = tuple(after - low for after, low in zip(self.high, self.low, strict=True)) if include_padding else self.high
-        return self.sum(ones, low, high)
+        return self.sum(ones, low, high).maximum(1.0)  # no window lies in the padding alone
 
     def sum(self, input: Tensor, low: tuple[int, ...], high: tuple[Dim, ...]) -> Tensor:
         """The sum of every window."""

@@ -66,7 +66,8 @@ def mean_cells(x: Any, size: Any, axis: int) -> Tensor:
     first, last = cell * length // count, ((cell + 1) * length + count - 1) // count
     place = Iota((old,), 0, "int64")()
     inside = ((place >= first) & (place < last)).astype(tensor.dtype)
-    return _along(tensor, inside / (last - first).astype(tensor.dtype), at)
+    widths = (last - first).maximum(1)  # no cell is empty
+    return _along(tensor, inside / widths.astype(tensor.dtype), at)
 
 
 def _along(x: Tensor, matrix: Tensor, axis: int) -> Tensor:

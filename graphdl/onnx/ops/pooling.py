@@ -66,8 +66,10 @@ def _average_pool(call: Call, x: Tensor) -> Tensor:
         borders = [(0, 0), (0, 0), *((low, high - extra) for low, high, extra in zip(given.low, given.high, given.extra, strict=True))]
         counted = pad(inside, borders, "constant", 1)
         zeros = (0,) * len(given.kernel)
-        return sums / _window_sum(counted, Windows(given.kernel, given.strides, given.dilations, zeros, given.extra, given.extra))
-    return sums / _window_sum(inside, given)
+        counts = _window_sum(counted, Windows(given.kernel, given.strides, given.dilations, zeros, given.extra, given.extra))
+    else:
+        counts = _window_sum(inside, given)
+    return sums / counts.maximum(1.0)  # no window lies in the padding alone
 
 
 def _window_sum(x: Tensor, given: Windows) -> Tensor:
