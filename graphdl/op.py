@@ -174,16 +174,18 @@ def _attribute_names(kind: Any) -> tuple[str, ...]:
 
 
 def normalize_axis(axis: int, rank: int) -> int:
-    """A non-negative axis. Raises ShapeError when it is out of range."""
-    from .errors import ShapeError
+    """A non-negative axis. Raises ShapeError when it is out of range, TypeRuleError for what is no number."""
+    from .errors import ShapeError, TypeRuleError
 
+    if not hasattr(axis, "__index__"):
+        raise TypeRuleError(f"an axis is a number from {-rank} to {rank - 1}, not {axis!r}")
     if not -rank <= axis < rank:
         raise ShapeError(f"axis {axis} is out of range for rank {rank}")
     return axis % rank
 
 
 def normalize_axes(axes: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
-    """Sorted non-negative axes without repeats; None means all. Raises ShapeError."""
+    """Sorted non-negative axes without repeats; None means all. Raises ShapeError and TypeRuleError."""
     from .errors import ShapeError
 
     if axes is None:

@@ -329,3 +329,13 @@ def test_symbolic_sizes_are_numbers_beside_tensors() -> None:
     expected: list[Any] = [3, 48, 1.5, -8, np.full((4, 3), 5), np.full((4, 3), 4)]
     assert all(result.dtype == "float32" and np.array_equal(result, value) for result, value in zip(found, expected, strict=True))
     assert (x.astype("int32") * n).dtype == "int32"
+
+
+def test_axes_in_another_order() -> None:
+    x, data = gd.placeholder("x", ("N", 3, 4)), np.arange(24.0, dtype="float32").reshape(2, 3, 4)
+    for turned in (x.transpose(0, 2, 1), x.transpose((0, 2, 1)), gd.transpose(x, axes=[0, 2, -2])):
+        np.testing.assert_array_equal(gd.compile(turned)(data), data.transpose(0, 2, 1))
+    with pytest.raises(ShapeError, match=r"no permutation of the 3 axes.*swapaxes exchanges two"):
+        x.transpose(1, 2)
+    with pytest.raises(TypeRuleError, match="an axis is a number from -3 to 2, not"):
+        gd.sum(x, axis="rows")

@@ -141,7 +141,7 @@ class Transpose(Linear):
     def infer(self, *operands: TensorType) -> TensorType:
         (x,) = operands
         if sorted(self.axes) != list(range(x.rank)):
-            raise ShapeError(f"{self.axes} is no permutation of the {x.rank} axes of {x}")
+            raise ShapeError(f"{self.axes} is no permutation of the {x.rank} axes of {x}; swapaxes exchanges two")
         return x.with_shape([x.shape[axis] for axis in self.axes])
 
     def evaluate(self, *operands: Array) -> Array:
@@ -238,10 +238,11 @@ def _complete(x: Tensor, shape: Sequence[Any]) -> Shape:
 
 
 @function
-def transpose(x: Any, axes: Sequence[int] | None = None) -> Tensor:
-    """x with its axes in another order; all reversed unless told."""
+def transpose(x: Any, axes: Sequence[int] | int | None = None, *more: int) -> Tensor:
+    """x with its axes in another order, given as a sequence or one by one; all reversed unless told. Raises ShapeError for no permutation."""
     tensor = as_tensor(x)
-    order = tuple(reversed(range(tensor.ndim))) if axes is None else tuple(normalize_axis(axis, tensor.ndim) for axis in axes)
+    given = reversed(range(tensor.ndim)) if axes is None else (axes, *more) if isinstance(axes, int) else axes
+    order = tuple(normalize_axis(axis, tensor.ndim) for axis in given)
     return tensor if order == tuple(range(tensor.ndim)) else Transpose(order)(tensor)
 
 
