@@ -213,6 +213,8 @@ class Partition:
             return not group.has_contraction or not any(_is_divided(read) for read in _moved_reads(reading, accesses))
         if group.has_contraction and any(not _within(index, group) for index in accesses):
             return widens(node) or is_narrow(node) or self.unpacking.is_unpacked(node)  # other sides of a product are read where they lie
+        if node.op.pattern == "reduction" and accesses != {group.identity[: node.output.ndim]}:
+            return False  # written out, it reads much for each result
         heavy = reading.flops >= HEAVY
         return not heavy or (len(accesses) <= 2 and all(_covers(index, group) for index in accesses))
 
