@@ -32,14 +32,16 @@ class Letter:
 
 def counting(columns: Iterable[Sequence[Name]], count: int) -> list[int]:
     """The numbers of the layers: those in the first name that counts, from 0 or more if there is such a name; else from 1."""
-    found: list[list[int]] = []
-    for column in columns:
-        numbers = [numbers_of(f"{x.text} {x.subscript}") for x in column]
-        for first, second, *_ in zip(*numbers[:2], strict=False):
+    below: list[int] = []
+    for x, y, *_ in (column for column in columns if len(column) > 1):
+        numbers = () if x == y else zip(numbers_of(f"{x.text} {x.subscript}"), numbers_of(f"{y.text} {y.subscript}"), strict=False)
+        for first, second in numbers:
             if first != second:
-                step = value_of(second) - value_of(first)
-                found.append([value_of(first) + k * step for k in range(count)])
-    return next((values for values in found if min(values) >= 0), found[0] if found else list(range(1, count + 1)))
+                values = [value_of(first) + k * (value_of(second) - value_of(first)) for k in range(count)]
+                if min(values) >= 0:
+                    return values
+                below = below or values
+    return below or list(range(1, count + 1))
 
 
 def generalised(column: Sequence[Name], values: Sequence[int]) -> Name | int:
