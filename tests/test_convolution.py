@@ -16,6 +16,8 @@ from graphdl.ops.convolution import convolution
 from tests.tolerances import NATIVE, assert_close
 from tests.torch_cases import Case, assert_equals_pytorch, load_cases
 
+from .processors import running_as
+
 CASES = {call: case for call, case in load_cases("spatial.npz").items() if call.startswith("Conv")}
 CONSTANT = {call for call in CASES if "padding_mode" in call}  # their padding needs known sizes
 
@@ -39,15 +41,9 @@ def test_symbolic_spatial_sizes(call: str) -> None:
 
 @pytest.mark.parametrize("family", ["x86-64", "avx2", "avx512"])
 def test_other_processors(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if target.host().vector_bytes < target.named(family).vector_bytes or not target.host().triple.startswith("x86_64"):
-        pytest.skip(f"this processor does not run {family}")
-    monkeypatch.setenv("GRAPHDL_TARGET", family)
-    target.host.cache_clear()
-    try:
+    with running_as(family, monkeypatch):
         for call, case in CASES.items():
             assert_equals_pytorch(call, case, "float32", "native", {})
-    finally:
-        target.host.cache_clear()
 
 
 # (samples, channels, outputs, sides, kernel, strides, padding, dilation, groups): panels in one row, across rows and across samples

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 
 import graphdl as gd
-from graphdl.backends.native import target
 from graphdl.errors import FormatError, GraphdlError, IndexOutOfRangeError
 from graphdl.gguf import GgufFile, Tokenizer, load
 from graphdl.nn.packed import PackedMatrix
 from tests.damage import damaged
 from tests.gguf_files import FEATURES, GROUPS, HEADS, KINDS, LAYERS, METADATA, PIECES, model_tensors, write
+
+from .processors import running_as
 
 Array = np.ndarray[Any, Any]
 LONGEST = 10.0  # seconds for one file
@@ -73,15 +74,9 @@ def test_products_unpack_as_they_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("family", ["x86-64", "avx2", "avx512"])
 def test_other_processors(tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if target.host().vector_bytes < target.named(family).vector_bytes or not target.host().triple.startswith("x86_64"):
-        pytest.skip(f"this processor does not run {family}")
-    monkeypatch.setenv("GRAPHDL_TARGET", family)
-    target.host.cache_clear()
-    try:
+    with running_as(family, monkeypatch):
         for kind in ("Q4_1", "Q5_0", "Q6_K", "F16"):
             test_products_with_blocks(tmp_path, kind, 70, 256, "native")
-    finally:
-        target.host.cache_clear()
 
 
 # -- whole models ---------------------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import graphdl as gd
-from graphdl.backends.native import target
 from graphdl.ops.convolution import convolution
+
+from .processors import running_as
 
 Array = np.ndarray[Any, Any]
 SIGNS = [(left, right) for left in ("int8", "uint8") for right in ("int8", "uint8")]
@@ -80,18 +81,12 @@ def test_convolutions_are_exact(left: str, right: str, window: tuple[Any, ...]) 
 
 @pytest.mark.parametrize("family", ["x86-64", "avx2", "avx512"])
 def test_other_processors(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if target.host().vector_bytes < target.named(family).vector_bytes or not target.host().triple.startswith("x86_64"):
-        pytest.skip(f"this processor does not run {family}")
-    monkeypatch.setenv("GRAPHDL_TARGET", family)
-    target.host.cache_clear()
-    try:
+    with running_as(family, monkeypatch):
         for left, right in SIGNS:
             check_product(left, right, 7, 33, 65, symbolic=True, turned=False)
             check_product(left, right, 5, 100, 31, symbolic=False, turned=True)
             check_windows(left, right, WINDOWS[1])
             check_windows(left, right, WINDOWS[5])
-    finally:
-        target.host.cache_clear()
 
 
 def test_bytes_are_moved_as_bytes() -> None:
