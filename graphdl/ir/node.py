@@ -51,7 +51,7 @@ class Node:
     @property
     def told(self) -> str:
         """The op and the user's line, as messages name a node."""
-        source = self.provenance.source
+        source = self.provenance.declared.source
         return f"{self.op.name} ({source})" if source else str(self.op.name)
 
     def __repr__(self) -> str:
@@ -298,7 +298,7 @@ def infer_types(op: Any, operands: Sequence[Tensor]) -> tuple[tuple[TensorType, 
 def _tell(op: Any, operands: Sequence[Tensor], message: str) -> str:
     lines = [f"{op.name}: {message}"]
     for k, tensor in enumerate(operands):
-        made = tensor.node.provenance.source
+        made = tensor.node.provenance.declared.source
         name = f" {tensor.name!r}" if tensor.name else ""
         lines.append(f"  operand {k}{name}: {tensor.type}" + (f" ({made})" if made else ""))
     here = current().source
