@@ -167,17 +167,16 @@ class Partition:
         return not any(self._reaches(other, group) for other in readers if other is not group)
 
     def _reaches(self, start: Group, goal: Group) -> bool:
-        """Whether results of `start` are needed, however indirectly, by `goal`."""
-        seen, stack = {id(start)}, [start]
+        """Whether results of `start` are needed, however indirectly, by `goal`: sought from there, as little is placed yet of what comes before it."""
+        seen, stack = {id(goal)}, [goal]
         while stack:
             group = stack.pop()
-            if group is goal:
+            if group is start:
                 return True
-            for node in group.outputs:
-                for reader in self.uses[node]:
-                    if reader is not group and node not in reader.accesses and id(reader) not in seen:
-                        seen.add(id(reader))
-                        stack.append(reader)
+            sources = (self.home.get(tensor.node) for tensor in group.inputs)
+            fresh = [source for source in sources if source is not None and id(source) not in seen]
+            seen.update(map(id, fresh))
+            stack.extend(fresh)
         return False
 
     def _may_join(self, node: Node, reading: Reading, group: Group, accesses: set[Index]) -> bool:

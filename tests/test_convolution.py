@@ -171,6 +171,19 @@ def test_nothing_to_convolve(shape: tuple[int, ...], backend: str) -> None:
     assert not values[2].any()
 
 
+def test_no_rows_beside_panels_that_lie_in_pieces() -> None:
+    """A kernel without outputs, its number symbolic, over a gradient's placed elements."""
+    rows, parts = gd.placeholder("rows", ("M", 3), "float64"), gd.placeholder("parts", (3, 2), "float64")
+    whole = gd.placeholder("whole", (8, 3), "float64")
+    (placed,) = gd.grad((whole[::3, ::2] * parts).sum(), [whole])
+    f = gd.compile([rows @ placed.transpose()], [rows, parts])
+    for count in (5, 0):
+        data = np.ones((count, 3)), np.ones((3, 2))
+        expected = np.zeros((count, 8))
+        expected[:, ::3] = 2
+        np.testing.assert_array_equal(f(*data)[0], expected)
+
+
 def test_a_kernel_larger_than_the_padded_input_is_refused() -> None:
     x = gd.placeholder("x", ("N", 3, 4, 4))
     with pytest.raises(ShapeError, match=r"reaches over 7 places of spatial axis 0, whose padded size is 6") as told:
