@@ -229,8 +229,8 @@ def share(flat: Flat, kept: Axis | None = None) -> tuple[Flat, dict[Atom, Dim]]:
 
     Of a symbolic size or stride it is the number that divides it: 96*H*W and 42*H*W are one. Every place gets a symbol of its own,
     so that which of the numbers happen to be equal does not matter; equal places of one buffer get the same, so that equal
-    reductions stay one expression. The axis `kept` keeps its size. Where a load goes through several reduced axes
-    as through one, their numbers stay: they are what tells it.
+    reductions stay one expression. The axis `kept` keeps its size, and steps over all of it and of other known ones stay as well.
+    Where a load goes through several reduced axes as through one, their numbers stay: they are what tells it.
     """
     values: dict[Atom, Dim] = {}
     reductions = list(dict.fromkeys(x for store in flat.stores for x in walk(store.value) if isinstance(x, Reduce)))
@@ -248,6 +248,7 @@ def share(flat: Flat, kept: Axis | None = None) -> tuple[Flat, dict[Atom, Dim]]:
     reduced = [axis for x in reductions for axis in x.reduced]
     renamed = {axis: fresh_axis(axis.size if axis in told or axis is kept else named(axis.size)) for axis in dict.fromkeys((*flat.axes, *reduced))}
     axes = [*renamed.values()]
+    runs = _runs(flat.axes) if kept is not None else {}
     groups = [[renamed[axis] for axis in one] for one in united.values() if one]
     flat = _rename(flat, {old: as_size(new) for old, new in renamed.items()}, tuple(renamed[axis] for axis in flat.axes), {k: (v,) for k, v in renamed.items()})
 
@@ -256,7 +257,7 @@ def share(flat: Flat, kept: Axis | None = None) -> tuple[Flat, dict[Atom, Dim]]:
         through = {axis for group in groups if _goes_through(offset, group) for axis in group}
         for axis in axes:
             parts = linear_part(offset, axis)
-            if parts is not None and content(parts[0]) >= LARGE and axis not in through:
+            if parts is not None and content(parts[0]) >= LARGE and axis not in through and parts[0] != runs.get(axis):
                 offset = named(parts[0]) * as_size(axis) + parts[1]
         return begin(offset)
 
@@ -273,6 +274,18 @@ def share(flat: Flat, kept: Axis | None = None) -> tuple[Flat, dict[Atom, Dim]]:
     few = sum(isinstance(x, Load) for x in walk(*(store.value for store in flat.stores))) <= FEW_LOADS
     stores = tuple(Store(s.buffer, s.axes, (strides(s.buffer, s.index[0]),), transform(s.value, leaf)) for s in flat.stores)
     return Flat(flat.axes, stores), values
+
+
+def _runs(axes: Sequence[Axis]) -> dict[Axis, int]:
+    """How many elements stand for one step of an axis where those after it are of known size and lie as one."""
+    found: dict[Axis, int] = {}
+    length = 1
+    for axis in reversed(axes):
+        found[axis] = length
+        if not isinstance(axis.size, int):
+            break
+        length *= axis.size
+    return found
 
 
 def _united_axes(x: Reduce) -> list[Axis]:

@@ -3,6 +3,7 @@
 map      out[i.., j] = f(loads)                    tasks: i.. and blocks of j; lanes along j
 row      out[i.., j] = f(loads, Reduce over rows)  tasks: i..; reductions of a row first, then lanes along j
 tiles    out[.., i, j] = f(loads[.., j, i])        tasks: .. and blocks of i; lanes along i to read, along j to write
+staged   out[.., i, r..] = f(loads[.., r.., .., i])  the same where all r.. are few: lanes along i to read, along (i, r..) to write
 column   out[i.., j] = Reduce_k f(loads[k, j])     like a map: each lane reduces for itself
 lines    out[i, .., j] = f(loads, Reduce over i)   tasks: .. and blocks of j; each lane reduces for itself, then goes along i
 whole    out[i..]    = Reduce_k f(loads[.., k])    tasks: i..; lanes along k
@@ -26,6 +27,7 @@ from .affine import Flat, linear_part
 from .function import KernelFunction
 from .reduction import contiguous_axis, is_unrolled, unroll_of
 from .registers import itemsize
+from .staging import staged_axes
 from .task import Task
 from .tiles import LARGEST, crossing_axis
 
@@ -90,6 +92,10 @@ def schedule_nest(flat: Flat, target: Target, inside: int | None = None) -> Nest
         lanes = max(lanes, single * COLUMN_UNROLL) if all(_is_plain_sum(x) for x in reductions) and lanes > single else lanes
         found = _fitted("column", flat.axes[:-depth], flat.axes[-depth:], vector, lanes, single, lanes)
         return found if depth == 1 else replace(found, block=0)
+    run = staged_axes(flat)
+    if run and single > 1:
+        side = min(single, LARGEST)
+        return NestSchedule("staged", flat.axes[: -run - 1], flat.axes[-run:], flat.axes[-run - 1], side, side, side)
     across = crossing_axis(flat)
     if across is not None and single > 1:
         side = min(single, LARGEST)
@@ -158,8 +164,8 @@ def _is_apart(x: Load, axis: Axis) -> bool:
 
 
 def single_lanes(stores: Sequence[Store], target: Target) -> int:
-    """How many elements fill one register, counted in the widest float (else the widest stored) dtype."""
-    found = {x.dtype for store in stores for x in walk(store.value) if is_floating(x.dtype)}
+    """How many elements fill one register, counted in the widest float (else the widest stored) dtype of what differs from place to place."""
+    found = {x.dtype for store in stores for x in walk(store.value) if is_floating(x.dtype) and (x.axes or not store.axes)}
     sizes = [4 if dtype in ("float16", "bfloat16") else itemsize(dtype) for dtype in found]
     widest = max(sizes or [itemsize(store.buffer.type.dtype) for store in stores])
     return max(target.vector_bytes // widest, 1)
