@@ -153,6 +153,23 @@ def test_short_runs_whose_reads_lie_apart(dtype: str, family: str, monkeypatch: 
                 np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("family", ["x86-64", "avx2", "avx512"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("is_known", [False, True], ids=["symbolic", "known"])
+def test_short_runs_of_what_is_computed_across_them(is_known: bool, dtype: str, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each element of small windows' results spread over the window, beside elements of the larger array: gradients of maxima, neighbours repeated."""
+    for kernel, sides in [((2, 2), (14, 14)), ((2, 2), (38, 70)), ((1, 2), (5, 6)), ((2, 3), (8, 51)), ((4, 4), (12, 20)), ((3, 2), (9, 300))]:
+        x = gd.placeholder("x", (3 if is_known else "N", 5, *sides), dtype)
+        pooled = gd.nn.functional.max_pool2d(x, kernel)
+        repeated = gd.repeat(gd.repeat(pooled, kernel[0], 2), kernel[1], 3)
+        outputs = [*gd.grad((gd.relu(pooled) ** 2).sum(), [x]), repeated * x]
+        given = np.random.default_rng(0).standard_normal((3, 5, *sides)).astype(dtype)
+        expected = gd.compile(outputs, [x], backend="numpy")(given)
+        with running_as(family, monkeypatch):
+            for found, wanted in zip(gd.compile(outputs, [x])(given), expected, strict=True):
+                assert_close(found, wanted)
+
+
 def test_lanes_are_as_wide_as_what_differs_from_place_to_place() -> None:
     """A double that is the same everywhere, as a rate by the step, leaves lanes of singles as they are."""
 

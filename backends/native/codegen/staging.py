@@ -1,9 +1,9 @@
-"""Maps that write runs of few elements whose reads lie far apart, each beside that of the run after: the gradient of a kernel, tap by tap.
+"""Maps that write runs of few elements, computed from what lies side by side across them: a kernel's gradient tap by tap, windows' shares of a row.
 
-    out[.., i, r..] = f(loads[.., i, r..], loads[.., r.., .., i])
+    out[.., i, r..] = f(loads[.., i, r..], g(loads[.., r.., .., i]))
 
-Runs are shorter than a vector or leave much of the last one empty. A tile reads a vector along i for every place of a run and turns them in
-registers; side by side in a small copy, runs are as long as the tile, and lanes go on through all of them.
+Runs are shorter than a vector or leave much of the last one empty. A tile computes each g along i for every place of a run and turns the vectors
+in registers; side by side in a small copy, runs are as long as the tile, and lanes go on through all of them for f.
 """
 
 from __future__ import annotations
@@ -12,47 +12,67 @@ import itertools
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from graphdl.kernel.expression import Axis, Guard, IndexValue, Load, walk
+from graphdl.kernel.expression import Axis, Expr, Guard, Load, Loaded, Reduce, index_atoms, walk
 from graphdl.kernel.program import Store
 from graphdl.sizes import Dim, product
 
-from ..contraction.transpose import transpose
-from ..llvm import I1, I64, Value
+from ..contraction.transpose import interleave, transpose
+from ..llvm import I64, Value
 from .affine import Flat, is_mergeable
 from .function import KernelFunction
 from .loops import store_all, vector_loop
 from .registers import REGISTER
-from .tiles import contiguous_axis_of, step_of
+from .strided import MOST
+from .tiles import step_of
 
-LONGEST = 128  # elements of a run
-FEWEST = 8  # runs side by side that are worth a tile
-
-
-def staged_axes(flat: Flat) -> int:
-    """How many of the last axes are the runs of such a map; 0 if it is none."""
-    last = itertools.takewhile(lambda count: isinstance(flat.axes[-count].size, int), range(1, len(flat.axes)))
-    return next((count for count in last if _is_staged(flat, flat.axes[-count - 1 :])), 0)
+LONGEST = 64  # elements of a run
+FEWEST = 4  # runs side by side that are worth a tile
 
 
-def _is_staged(flat: Flat, axes: Sequence[Axis]) -> bool:
-    """Whether the first of these axes is i, and the others are the run."""
+def staged_axes(flat: Flat, lanes: int) -> tuple[Axis, ...]:
+    """The axes i, r.. of such a map, whose vectors have so many lanes; none if it is none."""
+    *_, last = flat.axes
+    turned = [(last, before) for before in flat.axes[-2:-1] if isinstance(before.size, int) and before.size <= MOST]
+    counts = itertools.takewhile(lambda count: isinstance(flat.axes[-count].size, int), range(1, len(flat.axes)))
+    candidates = *turned, *(flat.axes[-count - 1 :] for count in counts)
+    return next((axes for axes in candidates if _is_staged(flat, axes, lanes)), ())
+
+
+def _is_staged(flat: Flat, axes: Sequence[Axis], lanes: int) -> bool:
     across, *run = axes
     length = product(axis.size for axis in run)
     few = isinstance(across.size, int) and across.size < FEWEST
-    if few or not isinstance(length, int) or length > LONGEST:
+    if few or not isinstance(length, int) or not 1 < length <= LONGEST or length % lanes == 0:
         return False
     if any(store.axes != flat.axes or not _goes_through(store.index[0], axes) for store in flat.stores):
         return False
-    if any(isinstance(x, (Guard, IndexValue)) for store in flat.stores for x in walk(store.value)):
+    parts = parts_across(flat.stores, axes)
+    if not parts or any(x.dtype == "bool" for x in parts):
         return False
-    apart = _reads_apart(flat.stores, axes)
-    return bool(apart) and all(contiguous_axis_of(flat, x) is across for x in apart)
+    loads = {x for part in parts for x in walk(part) if isinstance(x, Load) and across in x.axes}
+    differ = length <= MOST or any(not x.axes.isdisjoint(run) for x in loads)
+    return differ and bool(loads) and all(step_of(x.index[0], across) == 1 and not any(isinstance(y, Loaded) for y in index_atoms(x)) for x in loads)
 
 
-def _reads_apart(stores: Sequence[Store], axes: Sequence[Axis]) -> list[Load]:
-    """The loads that depend on these axes and do not go through them as through one."""
-    loads = dict.fromkeys(x for store in stores for x in walk(store.value) if isinstance(x, Load))
-    return [x for x in loads if not x.axes.isdisjoint(axes) and not _goes_through(x.index[0], axes)]
+def parts_across(stores: Sequence[Store], axes: Sequence[Axis]) -> list[Expr]:
+    """The largest expressions that depend on these axes and read nothing along them as along one; none if something else is in the way."""
+    parts: dict[Expr, None] = {}
+    stack = [store.value for store in stores]
+    while stack:
+        x = stack.pop()
+        if x.axes.isdisjoint(axes) or x in parts or _is_along(x, axes):
+            continue
+        if not any(_is_along(y, axes) for y in walk(x)):
+            parts[x] = None
+        elif isinstance(x, (Guard, Reduce, Load)):
+            return []
+        else:
+            stack.extend(x.operands)
+    return [*parts]
+
+
+def _is_along(x: Expr, axes: Sequence[Axis]) -> bool:
+    return isinstance(x, Load) and _goes_through(x.index[0], axes)
 
 
 def _goes_through(offset: Dim, axes: Sequence[Axis]) -> bool:
@@ -61,66 +81,83 @@ def _goes_through(offset: Dim, axes: Sequence[Axis]) -> bool:
 
 
 def emit_staged(kernel: KernelFunction, stores: Sequence[Store], axes: Sequence[Axis], begin: Value, end: Value, lanes: int) -> None:
-    """One tile: the first of the axes in [begin, end), which is at most `lanes` long, and all of the others, the run."""
-    _Tile(kernel, stores, axes, lanes).emit(begin, end)
+    """The runs of numbers in [begin, end), `lanes` of them at a time."""
+    f, tile = kernel.f, _Tile(kernel, stores, axes, lanes)
+    known = None if "%" in begin.text + end.text else int(end.text) - int(begin.text)
+    split = f.sub(end, f.rem(f.sub(end, begin), I64.const(lanes))) if known is None else I64.const(int(end.text) - known % lanes)
+    if known is None or known >= lanes:
+        with f.loop(begin, split, lanes) as loop:
+            tile.whole(loop.index)
+    if known is None or known % lanes:
+        with f.loop(split, end, lanes if tile.emitter.target.has_masks else 1) as loop:
+            tile.rest(loop.index, f.sub(end, loop.index))
 
 
 class _Tile:
     """Writes the code of one tile."""
 
     def __init__(self, kernel: KernelFunction, stores: Sequence[Store], axes: Sequence[Axis], lanes: int) -> None:
-        self.kernel, self.f, self.emitter, self.stores, self.axes, self.lanes = kernel, kernel.f, kernel.emitter, stores, axes, lanes
-        self.places = [*itertools.product(*(range(axis.size) for axis in axes[1:] if isinstance(axis.size, int)))]
-        held = lanes * len(self.places) + lanes  # the last vector stored is not full either
-        self.copies = {read: self.f.alloca(REGISTER[read.dtype], held) for read in _reads_apart(stores, axes)}
+        self.kernel, self.f, self.emitter, self.stores, self.lanes = kernel, kernel.f, kernel.emitter, stores, lanes
+        self.across, *self.run = axes
+        self.places = [*itertools.product(*(range(axis.size) for axis in self.run if isinstance(axis.size, int)))]
+        held = lanes * len(self.places) + lanes  # whole vectors are stored at the end too
+        self.copies = {part: self.f.alloca(REGISTER[part.dtype], held) for part in parts_across(stores, axes)}
 
-    def emit(self, begin: Value, end: Value) -> None:
-        """Copy what is read apart, then go through all runs."""
-        f, emitter, count = self.f, self.emitter, self.f.sub(end, begin)
-        is_whole = f.compare("eq", count, I64.const(self.lanes))
-        with f.when(is_whole):
-            for read in self.copies:
-                self._turn(read, begin)
-        with f.when(f.bit_xor(is_whole, I1.const(True))), f.loop(begin, end) as loop:
-            for read in self.copies:
-                self._copy_run(read, loop.index, f.mul(f.sub(loop.index, begin), I64.const(len(self.places))))
-        with ExitStack() as bound:
-            for axis in self.axes[:-1]:
-                bound.enter_context(emitter.binding(axis, begin if axis is self.axes[0] else I64.const(0)))
-            elements = f.mul(count, I64.const(len(self.places)))
-            vector_loop(self.kernel, self.axes[-1], I64.const(0), elements, self.lanes, self.lanes, self._store)
-        emitter.sums = {}
+    def whole(self, begin: Value) -> None:
+        """As many runs as lanes."""
+        self._turn(begin, None)
+        self._finish(begin, I64.const(self.lanes * len(self.places)))
 
-    def _value(self, read: Load, place: Sequence[int]) -> Value:
-        """What is read at a place of the run, or of all runs along the open lanes."""
-        with self.f.apart(), ExitStack() as bound:
-            for axis, number in zip(self.axes[1:], place, strict=True):
-                bound.enter_context(self.emitter.binding(axis, I64.const(number)))
-            return self.emitter.spread(self.emitter.value(read))
-
-    def _turn(self, read: Load, begin: Value) -> None:
-        """Whole vectors in, whole vectors out: what the last one of a run has too many is overwritten by the run after it."""
-        f, scalar, size = self.f, REGISTER[read.dtype], len(self.places)
-        for first in reversed(range(0, size, self.lanes)):
-            with self.emitter.vector(self.axes[0], begin, self.lanes, None):
-                rows = [self._value(read, place) for place in self.places[first : first + self.lanes]]
-            columns = transpose(f, [*rows, *[rows[0]] * (self.lanes - len(rows))])
-            for k, column in enumerate(columns):
-                f.store(column, f.offset(self.copies[read], I64.const(k * size + first), scalar.scalar))
-
-    def _copy_run(self, read: Load, number: Value, start: Value) -> None:
-        """One run, element by element, to the place `start` of the copy."""
-        f, scalar = self.f, REGISTER[read.dtype]
-        with self.emitter.binding(self.axes[0], number):
+    def rest(self, begin: Value, count: Value) -> None:
+        """Fewer than that; one where masks are slow."""
+        f, size = self.f, I64.const(len(self.places))
+        if self.emitter.target.has_masks:
+            self._turn(begin, f.tail_mask(count, self.lanes))
+            self._finish(begin, f.mul(count, size))
+            return
+        for part, copy in self.copies.items():
             for k, place in enumerate(self.places):
-                f.store(self._value(read, place), f.offset(self.copies[read], f.add(start, I64.const(k)), scalar.scalar))
+                f.store(self._value(part, place, begin, 0, None), self._at(part, copy, I64.const(k)))
+        self._finish(begin, size)
+
+    def _at(self, part: Expr, copy: Value, place: Value) -> Value:
+        return self.f.offset(copy, place, REGISTER[part.dtype].scalar)
+
+    def _value(self, part: Expr, place: Sequence[int], begin: Value, count: int, mask: Value | None) -> Value:
+        """A part at a place of the runs from `begin` on, one to a lane; of one run if `count` is 0."""
+        with self.f.apart(), ExitStack() as bound:
+            for axis, number in zip(self.run, place, strict=True):
+                bound.enter_context(self.emitter.binding(axis, I64.const(number)))
+            bound.enter_context(self.emitter.vector(self.across, begin, count, mask))
+            return self.emitter.spread(self.emitter.value(part))
+
+    def _turn(self, begin: Value, mask: Value | None) -> None:
+        """Compute the parts, and store runs side by side. What a vector has after the end of a run is overwritten by the run after it."""
+        f, lanes, size = self.f, self.lanes, len(self.places)
+        for part, copy in self.copies.items():
+            for first in reversed(range(0, size, lanes)):
+                rows = [self._value(part, place, begin, lanes, mask) for place in self.places[first : first + lanes]]
+                if lanes % size == 0:
+                    starts, vectors = range(0, size * lanes, lanes), interleave(f, rows)
+                else:
+                    starts, vectors = range(first, first + size * lanes, size), transpose(f, rows + rows[:1] * (lanes - len(rows)))
+                for start, vector in zip(starts, vectors, strict=True):
+                    f.store(vector, self._at(part, copy, I64.const(start)))
+
+    def _finish(self, begin: Value, elements: Value) -> None:
+        """The stores, in lanes that go through all runs."""
+        with ExitStack() as bound:
+            bound.enter_context(self.emitter.binding(self.across, begin))
+            for axis in self.run[:-1]:
+                bound.enter_context(self.emitter.binding(axis, I64.const(0)))
+            vector_loop(self.kernel, self.run[-1], I64.const(0), elements, self.lanes, self.lanes, self._store)
+        self.emitter.sums = {}
 
     def _store(self) -> None:
-        """The stores at the open lanes, which go through the runs."""
-        f, emitter, lanes = self.f, self.emitter, self.emitter.lanes
-        at = emitter.bound[self.axes[-1]] if lanes is None else lanes.base
-        for read, copy in self.copies.items():
-            scalar = REGISTER[read.dtype]
-            place = f.offset(copy, at, scalar.scalar)
-            emitter.sums[read.number] = f.load(place, scalar) if lanes is None else f.load(place, scalar.with_lanes(lanes.count), lanes.mask)
-        store_all(emitter, self.stores)
+        """The stores at the open lanes, whose parts are loaded from their copies."""
+        lanes = self.emitter.lanes
+        at = self.emitter.bound[self.run[-1]] if lanes is None else lanes.base
+        for part, copy in self.copies.items():
+            type, place = REGISTER[part.dtype], self._at(part, copy, at)
+            self.emitter.sums[part.number] = self.f.load(place, type) if lanes is None else self.f.load(place, type.with_lanes(lanes.count), lanes.mask)
+        store_all(self.emitter, self.stores)

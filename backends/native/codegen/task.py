@@ -62,7 +62,7 @@ class Task:
         elif self.schedule.kind == "tiles":
             self._tiles(block)
         elif self.schedule.kind == "staged":
-            self._staged(block)
+            self._staged(self.schedule.inner, block)
         elif self.deeper:
             self._loops(list(self.schedule.inner), block)
 
@@ -92,10 +92,13 @@ class Task:
         begin, end = self._bounds(self.schedule.vector, block)
         emit_tiles(self.kernel, self.deeper, self.schedule.vector, begin, end, self.schedule.inner[0], self.schedule.lanes)
 
-    def _staged(self, block: Value | None) -> None:
-        assert self.schedule.vector is not None
-        axes = (self.schedule.vector, *self.schedule.inner)
-        emit_staged(self.kernel, self.deeper, axes, *self._bounds(self.schedule.vector, block), self.schedule.lanes)
+    def _staged(self, axes: Sequence[Axis], block: Value | None) -> None:
+        """The loops over axes before the one across the runs, then the tiles."""
+        if axes[0] is not self.schedule.vector:
+            with self.f.loop(I64.const(0), self.emitter.index(axes[0].size)) as loop, self.emitter.binding(axes[0], loop.index):
+                self._staged(axes[1:], block)
+            return
+        emit_staged(self.kernel, self.deeper, axes, *self._bounds(axes[0], block), self.schedule.lanes)
 
     def _bounds(self, axis: Axis, block: Value | None) -> tuple[Value, Value]:
         f, end = self.f, self.emitter.index(axis.size)
