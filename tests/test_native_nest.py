@@ -170,6 +170,18 @@ def test_short_runs_of_what_is_computed_across_them(is_known: bool, dtype: str, 
                 assert_close(found, wanted)
 
 
+@pytest.mark.parametrize("shape", [(34, 48, 3, 3), (400, 19, 9), (64, 100, 5), (18, 40, 4, 8), (40, 36, 1, 7)], ids=str)
+def test_turned_runs_are_read_in_blocks(shape: tuple[int, ...]) -> None:
+    """As the kernel of a convolution for the gradient by its data, backwards, and beside an array in the result's order."""
+    x, beside = gd.placeholder("x", shape), gd.placeholder("beside", (shape[1], shape[0], *shape[2:]))
+    backwards = (slice(None), slice(None), *[slice(None, None, -1)] * (len(shape) - 2))
+    y = gd.swapaxes(x[backwards], 0, 1)
+    given = [np.random.default_rng(k).standard_normal(one.shape, np.float32) for k, one in enumerate((x, beside))]
+    turned = given[0][backwards].swapaxes(0, 1)
+    for found, expected in zip(gd.compile([y, y - beside], [x, beside])(*given), (turned, turned - given[1]), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_lanes_are_as_wide_as_what_differs_from_place_to_place() -> None:
     """A double that is the same everywhere, as a rate by the step, leaves lanes of singles as they are."""
 

@@ -114,7 +114,9 @@ def flatten(kernel: Kernel) -> Flat:
     return replace(flat, stores=tuple(replace(store, value=merge_reduced(store.value, merged)) for store in flat.stores))
 
 
-def _rename(flat: Flat, values: dict[Atom, Dim], axes: tuple[Axis, ...], dropped: dict[Axis, tuple[Axis, ...]]) -> Flat:
+def rename(flat: Flat, values: dict[Atom, Dim], axes: tuple[Axis, ...], dropped: dict[Axis, tuple[Axis, ...]]) -> Flat:
+    """The nest over other axes: what stands for each old one in indices, and which of the new ones stores have in its place."""
+
     def own(store: Store) -> tuple[Axis, ...]:
         return tuple(new for axis in store.axes for new in dropped.get(axis, (axis,)))
 
@@ -129,7 +131,7 @@ def _without_units(flat: Flat) -> Flat:
     if not units:
         return flat
     kept = tuple(axis for axis in flat.axes if axis.size != 1)
-    return _rename(flat, dict.fromkeys(units, 0), kept, dict.fromkeys(units, ()))
+    return rename(flat, dict.fromkeys(units, 0), kept, dict.fromkeys(units, ()))
 
 
 def _split_axes(flat: Flat) -> Flat:
@@ -142,7 +144,7 @@ def _split_axes(flat: Flat) -> Flat:
         assert quotient is not None
         high, low = fresh_axis(quotient, "i"), fresh_axis(divisor, "i")
         axes = tuple(new for one in flat.axes for new in ((high, low) if one == axis else (one,)))
-        return _split_axes(_rename(flat, {axis: as_size(high) * divisor + as_size(low)}, axes, {axis: (high, low)}))
+        return _split_axes(rename(flat, {axis: as_size(high) * divisor + as_size(low)}, axes, {axis: (high, low)}))
     return flat
 
 
@@ -167,7 +169,7 @@ def _merge_domain(flat: Flat) -> Flat:
         merged = fresh_axis(first.size * second.size, "i")
         axes = tuple(merged if axis == first else axis for axis in flat.axes if axis != second)
         values: dict[Atom, Dim] = {first: 0, second: as_size(merged)}
-        return _merge_domain(_rename(flat, values, axes, {first: (merged,), second: ()}))
+        return _merge_domain(rename(flat, values, axes, {first: (merged,), second: ()}))
     return flat
 
 
@@ -250,7 +252,7 @@ def share(flat: Flat, kept: Axis | None = None) -> tuple[Flat, dict[Atom, Dim]]:
     axes = [*renamed.values()]
     runs = _runs(flat.axes) if kept is not None else {}
     groups = [[renamed[axis] for axis in one] for one in united.values() if one]
-    flat = _rename(flat, {old: as_size(new) for old, new in renamed.items()}, tuple(renamed[axis] for axis in flat.axes), {k: (v,) for k, v in renamed.items()})
+    flat = rename(flat, {old: as_size(new) for old, new in renamed.items()}, tuple(renamed[axis] for axis in flat.axes), {k: (v,) for k, v in renamed.items()})
 
     @functools.cache
     def strides(buffer: Buffer, offset: Dim) -> Dim:
