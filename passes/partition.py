@@ -79,13 +79,17 @@ class Partition:
         for group in dict.fromkeys(self.home.values()):
             if not group.axes or group.has_contraction or group.depth == len(group.axes):
                 continue
-            shared = [(tensor, group.shape, group.depth) for tensor in sorted(group.inputs, key=lambda one: one.node.number) if tensor.shape == group.shape]
+            shared = [(tensor, group.shape, group.depth) for tensor in sorted(group.inputs, key=lambda one: one.node.number) if self._goes_along(tensor, group)]
             siblings = (readers[key] for key in shared if key in readers)
             sibling = next((one for one in siblings if self._may_merge(one, group)), group)
             if sibling is not group:
                 self._merge(sibling, group)
             for key in shared:
                 readers.setdefault(key, sibling)
+
+    def _goes_along(self, tensor: Tensor, group: Group) -> bool:
+        """Whether a group reads a tensor in the order of its own domain: two that read it in different orders would gain nothing together."""
+        return tensor.shape == group.shape and any(not _is_turned(index, group) for index in self.uses[tensor.node][group])
 
     def _may_merge(self, one: Group, other: Group) -> bool:
         fits = len(one.accesses) + len(other.accesses) <= MAX_NODES and len(one.inputs | other.inputs) <= MAX_INPUTS
@@ -239,6 +243,12 @@ def _sources(node: Node, reading: Reading) -> Iterator[tuple[Tensor, Index]]:
 def _within(index: Index, group: Group) -> bool:
     """Whether an index uses only axes of the domain, none that is reduced over."""
     return all(axes_of(part) <= set(group.axes) for part in index)
+
+
+def _is_turned(index: Index, group: Group) -> bool:
+    """Whether an axis of the domain is at another's place."""
+    others = (set(group.axes) - {axis} for axis in group.axes)
+    return any(not other.isdisjoint(axes_of(part)) for part, other in zip(index, others, strict=True))
 
 
 def _covers(index: Index, group: Group) -> bool:

@@ -74,6 +74,13 @@ SMALL_IMAGES: list[tuple[Any, ...]] = [
     (2, 30, 160, (9, 11), (5, 5), (3, 2), 2, (1, 1), 2),
     (1, 20, 200, (6, 6), (1, 1), (2, 1), 0, (1, 1), 1),
 ]
+# Results of a few places in many samples, or of a gradient's few taps in many channels: panels of samples, place by place.
+FEW_PLACES: list[tuple[Any, ...]] = [
+    (2, 33, 40, (4, 4), (3, 3), (2, 2), 1, (1, 1), 1),
+    (48, 7, 20, (3, 4), (3, 3), (1, 1), 1, (1, 1), 1),
+    (64, 12, 18, (5, 5), (2, 3), (2, 2), 0, (1, 1), 2),
+    (3, 50, 30, (3,), (3,), (1,), 1, (1,), 1),
+]
 # Every channel for itself, in bands of rows: borders, strides, dilation, images shorter and longer than vectors and bands.
 PLANES: list[tuple[Any, ...]] = [
     (2, 5, 5, (7, 7), (5, 5), (1, 1), 2, (1, 1), 5),
@@ -91,7 +98,7 @@ PLANES: list[tuple[Any, ...]] = [
 @pytest.mark.parametrize("family", [None, "avx2"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("is_known", [False, True], ids=["symbolic", "known"])
-@pytest.mark.parametrize("case", WINDOWS + SMALL_IMAGES + PLANES, ids=str)
+@pytest.mark.parametrize("case", WINDOWS + SMALL_IMAGES + FEW_PLACES + PLANES, ids=str)
 def test_windows_of_every_sort(case: tuple[Any, ...], is_known: bool, dtype: str, family: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """With bias, activation and a residual, and both gradients: native against the interpreter, on any number of threads the same bits."""
     if family is not None and (target.host().vector_bytes < 32 or not target.host().triple.startswith("x86_64")):

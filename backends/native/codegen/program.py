@@ -17,6 +17,7 @@ from ..contraction import plan as plan_contraction
 from ..llvm import Module
 from ..target import Target
 from .affine import Flat, flatten, share
+from .blocks import in_blocks
 from .depthwise import emit_planes
 from .entry import EntryWriter
 from .extent import name_extents
@@ -155,7 +156,7 @@ class ProgramEmitter:
         self._launch(name, kernel.arguments, tasks, work, step)
 
     def _kernel(self, name: str, step: Kernel) -> None:
-        flat = flatten(step)
+        flat = in_blocks(flatten(step))
         if not flat.stores:
             return
         named, extents = name_extents(flat)
