@@ -216,6 +216,11 @@ def pooling_example() -> list[Tensor]:
     return gd.grad(nn.functional.max_pool1d(x, 3, 2, 1).sum(), [x])
 
 
+def separable_example() -> list[Tensor]:
+    x = gd.placeholder("x", ("N", 4, 16, "W"))
+    return [nn.functional.max_pool2d(x, 7, 1, 3), nn.functional.max_pool2d(x, 3, 1, 1), nn.functional.max_pool2d(x, 7, 7)]
+
+
 def expand_example() -> list[Tensor]:
     q, k, v = (gd.placeholder(name, (1, 2, 3, 4)) for name in "qkv")
     return [Attention(False, 0.5, False)(q, k, v)]
@@ -238,6 +243,7 @@ EXAMPLES: dict[str, Callable[[], list[Tensor]]] = {
     "regions": regions_example,
     "convolution": convolution_example,
     "pooling": pooling_example,
+    "separable": separable_example,
     "attention": attention_example,
     "expand": expand_example,
     "canonicalise": canonicalise_example,
