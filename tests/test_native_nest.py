@@ -14,7 +14,7 @@ from graphdl import Tensor
 from graphdl.backends.native import executable
 from graphdl.backends.native.target import host
 
-from .tolerances import assert_close
+from .tolerances import NATIVE, assert_close
 
 FUNCTIONS: dict[str, Callable[[Tensor], list[Tensor]]] = {
     "map": lambda x: [gd.relu(x * 2.0 + 1.0) - x],
@@ -120,3 +120,21 @@ def test_kernels_of_all_stages_of_a_pyramid_are_one() -> None:
         return len(re.findall(r"^define ", program.llvm_ir(), re.MULTILINE))
 
     assert functions(5) == functions(3)
+
+
+def test_joined_arrays_that_are_computed_or_scattered_have_a_kernel_for_each_part() -> None:
+    x, y = gd.placeholder("x", ("N", 3, 32, 48)), gd.placeholder("y", ("N", 5, "H", "W"))
+    enlarged = [gd.repeat(gd.repeat(part, times, 2), times, 3) for part, times in ((gd.exp(x[:, :, ::4, ::4]), 4), (x[:, :, ::2, 1::2], 2))]
+    pictures = gd.concatenate([*enlarged, x], 1)
+    focused = gd.concatenate([y[:, :, ::2, ::2], y[:, :, 1::2, ::2], gd.sin(y[:, :2, ::2, 1::2])], 1)
+    plain = gd.concatenate([y, y * 2.0], 1)
+    drawn = np.random.default_rng(0)
+    arrays = [drawn.standard_normal(shape).astype("f") for shape in ((2, 3, 32, 48), (2, 5, 30, 42))]
+    outputs = [pictures, enlarged[0] + enlarged[1] * x, focused, gd.relu(focused)[:, ::-1], plain]
+    expected = gd.compile(outputs, [x, y], backend="numpy")(*arrays)
+    for check in (None, "nonfinite"):
+        f = gd.compile(outputs, [x, y], check=check)
+        for one, wanted in zip(f(*arrays), expected, strict=True):
+            assert_close(one, wanted, NATIVE["float32"])
+    counted = [len(gd.compile(output, [x, y]).kernels) for output in (pictures, focused, plain)]
+    assert counted == [3, 3, 2], counted
