@@ -194,7 +194,7 @@ class Partition:
         if reading.depth is not None:
             return self._reduction_fits(node, reading, group, accesses)
         if reading.is_free:
-            return not group.has_contraction or not any(_is_divided(read) for read in _moved_reads(reading, accesses))
+            return not group.has_contraction or all(_stays_readable(index, read, group) for index in accesses for _, read in reading.at(index))
         if group.has_contraction and any(not _within(index, group) for index in accesses):
             return widens(node) or is_narrow(node) or self.unpacking.is_unpacked(node)  # other sides of a product are read where they lie
         if node.op.pattern == "reduction" and accesses != {group.identity[: node.output.ndim]}:
@@ -211,11 +211,6 @@ class Partition:
         if reading.depth == len(group.axes) and group.depth is None:
             return len(reading.reads) <= 2
         return reading.depth < len(group.axes) and group.depth in (None, reading.depth)
-
-
-def _moved_reads(reading: Reading, accesses: Iterable[Index]) -> list[Index]:
-    """The indices at which the operands are read when the node is needed at `accesses`."""
-    return [moved for index in accesses for _, moved in reading.at(index)]
 
 
 def _large_source(node: Node) -> Tensor | None:
@@ -257,6 +252,24 @@ def _covers(index: Index, group: Group) -> bool:
     own = [axis in used for axis in group.axes]
     inner = bool(used - set(group.axes))
     return inner or all(own[: sum(own)])
+
+
+def _stays_readable(index: Index, moved: Index, group: Group) -> bool:
+    """Whether a product may as well read at `moved` what it needs at `index`: windows see an element often, so neighbours must stay neighbours."""
+    if _is_divided(moved):
+        return False
+    return not _has_windows(index, group) or _last_axes(index) == _last_axes(moved)
+
+
+def _has_windows(index: Index, group: Group) -> bool:
+    """Whether several elements of the group's domain need the same one, through different elements that are summed."""
+    axes = [{axis for axis in axes_of(part) if axis.size != 1} for part in index]
+    return any(own & set(group.axes) and own - set(group.axes) for own in axes)
+
+
+def _last_axes(index: Index) -> frozenset[Axis]:
+    """The axes along which neighbours in memory are read."""
+    return next((axes_of(part) for part in reversed(index) if axes_of(part)), frozenset())
 
 
 def _is_divided(index: Iterable[Dim]) -> bool:
