@@ -17,6 +17,7 @@ from ..formula import CONSTANT, Counter, Formula, label_name, number
 from ..ir import Node, Tensor
 from ..kernel.expression import Expr, Index, cast, const, index_value
 from ..op import Access, Array, Op, Sample, function
+from ..placement import placed_copy, placed_zeros
 from ..sizes import Dim, Size
 from ..types import Shape, TensorType, as_dim, as_shape, dtype_name, is_floating, numpy_dtype
 
@@ -119,7 +120,7 @@ class Parameter(Op):
         if symbolic := [size for size in attributes["shape"] if not isinstance(size, int)]:
             raise ShapeError(f"a parameter holds an array, so its sizes are numbers, not {symbolic[0]}")
         label, dtype, shape = (attributes[name] for name in ("label", "dtype", "shape"))
-        array = attributes["array"] if "array" in attributes else np.zeros(shape, numpy_dtype(dtype))
+        array = attributes["array"] if "array" in attributes else placed_zeros(shape, numpy_dtype(dtype))
         if array is None or array.shape != tuple(shape) or array.dtype != numpy_dtype(dtype):
             raise ShapeError(f"the array for {label!r} is not {TensorType(dtype, shape)}")
         return cls(dtype, shape, ParameterState(array, label))
@@ -240,7 +241,7 @@ def placeholder(name: str, shape: Any = (), dtype: Any = "float32") -> Tensor:
 
 def parameter(array: Any, name: str = "parameter") -> Tensor:
     """State of a model, initialised with a copy of `array`; `.value` reads and sets it."""
-    return parameter_over(np.array(array, order="C"), name)
+    return parameter_over(placed_copy(array), name)
 
 
 def parameter_over(array: Array, name: str) -> Tensor:

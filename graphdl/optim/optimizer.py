@@ -14,6 +14,7 @@ from ..ir import Tensor
 from ..nn.buffer import assignments
 from ..nn.state import load_arrays, parameter_names
 from ..ops.source import full, parameter, parameter_over
+from ..placement import placed_zeros
 from ..types import numpy_dtype
 from .clipping import clip_by_norm, clip_by_value
 from .schedules import Schedule
@@ -92,7 +93,10 @@ class Optimizer:
     def _slots_of(self, target: Tensor) -> dict[str, Tensor]:
         if target not in self._state:
             shape, dtype = target.value.shape, numpy_dtype(target.dtype)
-            self._state[target] = {name: parameter_over(_filled(shape, value, dtype), name) for name, value in self.used_slots().items()}
+            slots = self.used_slots()
+            parts = [number / (len(slots) + 1) for number in range(1, len(slots) + 1)]  # apart from each other and from the parameter
+            filled = {name: _filled(shape, value, dtype, part) for (name, value), part in zip(slots.items(), parts, strict=True)}
+            self._state[target] = {name: parameter_over(array, name) for name, array in filled.items()}
         return self._state[target]
 
     def _current_rate(self) -> Tensor:
@@ -150,6 +154,9 @@ def number(value: float) -> Tensor:
     return full((), value, "float64")
 
 
-def _filled(shape: Sequence[int], value: float, dtype: np.dtype[Any]) -> Array:
-    """An array of one value. Zeros are memory that is not touched before it is used."""
-    return np.zeros(shape, dtype) if value == 0 else np.full(shape, value, dtype)
+def _filled(shape: Sequence[int], value: float, dtype: np.dtype[Any], part: float) -> Array:
+    """An array of one value that begins at that part of a page."""
+    array = placed_zeros(shape, dtype, part)
+    if value:
+        array[...] = value
+    return array
