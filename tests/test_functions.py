@@ -375,3 +375,32 @@ def test_axes_in_another_order() -> None:
         x.transpose(1, 2)
     with pytest.raises(TypeRuleError, match="an axis is a number from -3 to 2, not"):
         gd.sum(x, axis="rows")
+
+
+LINES = np.array([[2.0, -1.0, np.inf, 2.0, 0.5], [np.nan, 3.0, -np.inf, np.nan, 3.0], [0.0, 0.0, 0.0, -0.0, 0.0]])
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_sorting(axis: int) -> None:
+    x = gd.constant(LINES)
+    assert_close(value(gd.sort(x, axis)), np.sort(LINES, axis))
+    assert_close(value(gd.argsort(x, axis)), np.argsort(LINES, axis, kind="stable"))
+    assert_close(value(gd.sort(x, axis, descending=True)), np.flip(np.sort(LINES, axis), axis))
+
+
+def test_the_largest_and_the_smallest() -> None:
+    x = gd.placeholder("x", ("N", "K"))
+    largest, at = gd.topk(x, 2)
+    smallest, _ = gd.topk(x, 3, axis=0, largest=False)
+    slope = gd.grad((largest * gd.constant(np.array([2.0, 3.0], "f"))).sum(), x)
+    program = gd.compile([largest, at, smallest, slope], [x])
+    array = np.array([[5, 7, 7, 1], [4, 3, 2, 1], [9, 8, 9, 8]], "f")
+    values, places, low, gradient = program(array)
+    assert_close(values, np.array([[7, 7], [4, 3], [9, 9]], "f"))
+    assert_close(places, np.array([[1, 2], [0, 1], [0, 2]]))
+    assert_close(low, np.sort(array, 0))
+    assert_close(gradient, np.array([[0, 2, 3, 0], [2, 3, 0, 0], [2, 0, 3, 0]], "f"))
+    with pytest.raises(ShapeError):
+        program(array[:, :1])
+    with pytest.raises(ShapeError, match="only 3 elements"):
+        gd.topk(gd.placeholder("x", (3,)), 4)

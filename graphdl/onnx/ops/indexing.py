@@ -12,8 +12,9 @@ from ...ir.node import FUNCTIONS
 from ...op import normalize_axis
 from ...ops.indexing import CheckedIndex, scatter_add, take, take_along_axis
 from ...ops.select import where
-from ...ops.shape import broadcast_to, expand_dims, reshape, transpose
+from ...ops.shape import broadcast_to, expand_dims, reshape
 from ...ops.slicing import slice_axis
+from ...ops.sorting import topk
 from ...ops.source import Iota, constant, full
 from ...sizes import Dim, product
 from ...types import Shape, is_floating, numpy_dtype
@@ -154,21 +155,10 @@ def _one_hot(call: Call, indices: Tensor, depth: Tensor, values: Tensor) -> Tens
 
 @translates("TopK")
 def _top_k(call: Call, x: Tensor, k: Tensor | None = None) -> tuple[Tensor, Tensor]:
-    # k is an attribute before opset 10; `largest` since opset 11. The order is found by counting what comes before.
+    # k is an attribute before opset 10; `largest` since opset 11.
     count = call.sizes(k, "the number k")[0] if k is not None else call.required("k")
-    axis = normalize_axis(call.attribute("axis", -1), x.ndim)
-    size = x.shape[axis]
-    last = transpose(x, [d for d in range(x.ndim) if d != axis] + [axis])
-    mine, other = expand_dims(last, -1), expand_dims(last, -2)
-    before = other > mine if call.attribute("largest", 1) else other < mine
-    place = FUNCTIONS["arange"](size)
-    earlier = reshape(place, (1, size)) < reshape(place, (size, 1))
-    rank = (before | ((other == mine) & earlier)).astype("int64").sum(axis=-1)
-    chosen = expand_dims(rank, -2) == reshape(FUNCTIONS["arange"](count), (count, 1))
-    indices = where(chosen, place, full((), 0, "int64")).sum(axis=-1)
-    back = [*list(range(axis)), x.ndim - 1, *list(range(axis, x.ndim - 1))]
-    values = take_along_axis(last, indices, -1)
-    return transpose(values, back), transpose(indices, back)
+    values, indices = topk(x, count, call.attribute("axis", -1), bool(call.attribute("largest", 1)))
+    return values, indices
 
 
 @translates("Compress")

@@ -52,6 +52,14 @@ def _arg(writer: Writer, node: Node) -> str:
     return writer.emit(kind, flat, axis=0, keepdims=0)
 
 
+@writes("argsort")
+def _argsort(writer: Writer, node: Node) -> str:
+    (x,), axis = node.operands, node.op.axis
+    name = writer.name(x) if x.dtype != "bool" else writer.emit("Cast", writer.name(x), to=element_number("int32"))
+    count = writer.vector((x.shape[axis],))
+    return writer.emit_all("TopK", name, count, results=2, axis=axis, largest=int(node.op.descending))[1]
+
+
 @writes("softmax", "log_softmax")
 def _softmax(writer: Writer, node: Node) -> str:
     kind = "Softmax" if node.op.name == "softmax" else "LogSoftmax"
