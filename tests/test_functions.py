@@ -133,6 +133,8 @@ CASES: dict[str, tuple[Callable[[Any, Any], Any], ...]] = {
     "ravel": (lambda m, x: m.ravel(x),),
     "roll": (lambda m, x: m.roll(x, 7),),
     "roll axis": (lambda m, x: m.roll(x, -2, 1),),
+    "roll axes": (lambda m, x: m.roll(x, (-2, 1), (0, 2)),),
+    "roll axes alike": (lambda m, x: m.roll(x, 2, (0, 1)),),
     "roll around": (lambda m, x: m.roll(x, 11, -1),),
     "trace": (lambda m, x: m.trace(x[0, :, :4]),),
     "square": (lambda m, x: m.square(x),),

@@ -18,7 +18,7 @@ from ..signature import Signature
 from ..sizes import SymbolAtom, atoms_of
 from ..version import __version__
 from .model import Model
-from .writer import IR_VERSION, OPSET, Writer, load_rules, value_info
+from .writer import IR_VERSION, OPSET, RULES, Writer, load_rules, value_info
 
 
 def save(graph: Graph | Model | Tensor | Sequence[Tensor], path: str | os.PathLike[str], output_names: Sequence[str] | None = None) -> None:
@@ -67,12 +67,15 @@ def _as_graph(graph: Graph | Model | Tensor | Sequence[Tensor]) -> Graph:
 
 
 def _forward(graph: Graph) -> Graph:
-    """The graph as it runs at inference, without ops that stand for several others."""
+    """The graph as it runs at inference; ops that stand for several others are written as those, unless there is a rule for them."""
 
     def at_inference(node: Node, operands: tuple[Tensor, ...]) -> Sequence[Tensor] | None:
         return specialised(node, operands)
 
-    return map_nodes(rewrite(graph, at_inference, "specialise"), expanded, "expand")
+    def in_others(node: Node, operands: tuple[Tensor, ...]) -> Sequence[Tensor] | None:
+        return None if node.op.name in RULES else expanded(node, operands)
+
+    return map_nodes(rewrite(graph, at_inference, "specialise"), in_others, "expand")
 
 
 def _declare_sizes(writer: Writer, graph: Graph) -> None:

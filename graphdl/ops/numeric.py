@@ -155,21 +155,30 @@ def ravel(x: Any) -> Tensor:
 
 
 @function
-def roll(x: Any, shift: int, axis: int | None = None) -> Tensor:
+def roll(x: Any, shift: int | Sequence[int], axis: int | Sequence[int] | None = None) -> Tensor:
     """x moved on by `shift` places along `axis` (over all of it, row by row, if None); what leaves at the end comes in at the start.
 
-    Along an axis of symbolic size, |shift| must not exceed it.
+    Several axes take a shift each, or all the same one. Along an axis of symbolic size, |shift| must not exceed it.
     """
     tensor = as_tensor(x)
     if axis is None:
         return reshape(roll(ravel(tensor), shift, 0), tensor.shape)
-    along = normalize_axis(axis, tensor.ndim)
-    size = tensor.shape[along]
+    axes = [axis] if isinstance(axis, int) else list(axis)
+    shifts = [shift] * len(axes) if isinstance(shift, int) else list(shift)
+    if len(shifts) != len(axes):
+        raise ShapeError(f"roll: {len(shifts)} shifts for {len(axes)} axes of {describe(tensor)}: give one for each")
+    for along, places in zip(axes, shifts, strict=True):
+        tensor = _rolled(tensor, places, normalize_axis(along, tensor.ndim))
+    return tensor
+
+
+def _rolled(x: Tensor, shift: int, axis: int) -> Tensor:
+    size = x.shape[axis]
     places = shift % size if isinstance(size, int) and size else shift
     if places == 0 or size == 0:
-        return tensor
-    before: tuple[Any, ...] = (slice(None),) * along
-    return concatenate([index(tensor, (*before, slice(-places, None))), index(tensor, (*before, slice(None, -places)))], along)
+        return x
+    before: tuple[Any, ...] = (slice(None),) * axis
+    return concatenate([index(x, (*before, slice(-places, None))), index(x, (*before, slice(None, -places)))], axis)
 
 
 @function
