@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 # From the bottom up. Names on one line may import each other; lines of one layer may not, nor anything above.
 LAYERS = """
 graphdl.version graphdl.errors graphdl.container graphdl.sizes graphdl.constraints graphdl.types graphdl.formula graphdl.structure graphdl.table graphdl.picture
-graphdl.collection
+graphdl.collection graphdl.memory
 -
 graphdl.ir
 -
