@@ -16,7 +16,7 @@ from graphdl.backends.native.codegen import written
 from graphdl.backends.native.codegen.entry import EntryWriter
 from graphdl.backends.native.codegen.function import KernelFunction
 from graphdl.backends.native.codegen.nest import emit_nest
-from graphdl.backends.native.codegen.product import ProductKernels, emit_product
+from graphdl.backends.native.codegen.product_kernel import ProductKernels, emit_product
 from graphdl.backends.native.llvm import F32, Module
 from graphdl.backends.native.runtime.cache import ObjectCache
 from graphdl.backends.native.runtime.jit import load_objects

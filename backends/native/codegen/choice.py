@@ -11,7 +11,7 @@ from ..llvm import Type, Value
 from .affine import linear_part
 
 if TYPE_CHECKING:
-    from .emitter import Emitter
+    from .accesses import Accesses
 
 
 def is_choice(x: Guard, along: Axis | None) -> bool:
@@ -27,7 +27,7 @@ def _is_plain(x: Expr, along: Axis | None) -> bool:
     return along is None or (parts is not None and parts[0] == 1)
 
 
-def chosen_address(emitter: Emitter, x: Expr, memory: Type, along: Axis | None) -> Value:
+def chosen_address(emitter: Accesses, x: Expr, memory: Type, along: Axis | None) -> Value:
     """Where the element lies that `x` chooses, for 0 on the axis `along`, computed as far out as it can be."""
     if isinstance(x, Load):
         return emitter.address(x.buffer, _start(x.index[0], along), memory)

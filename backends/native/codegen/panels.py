@@ -12,7 +12,8 @@ from ..contraction.interface import Window
 from ..contraction.kernel import least, split
 from ..llvm import I1, I64, Function, Type, Value
 from .affine import linear_part
-from .emitter import Emitter, bound_of
+from .comparison import bound_of
+from .emitter import Emitter
 from .loops import store_all
 from .pieces import Pieces
 from .ranges import Range, range_load, start_of

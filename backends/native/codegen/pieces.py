@@ -14,7 +14,7 @@ from graphdl.kernel.program import Store
 from graphdl.sizes import Dim, product
 
 from .affine import is_mergeable, linear_part
-from .emitter import bound_of
+from .comparison import bound_of
 from .strided import is_strided
 
 MOST_TAPS = 512  # of a window whose panel, for one channel, stays in the caches

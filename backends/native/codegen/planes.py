@@ -14,7 +14,7 @@ from graphdl.sizes import Dim, ceildiv, product
 
 from ..target import Target
 from .affine import Flat, linear_part
-from .emitter import bound_of
+from .comparison import bound_of
 from .nest import single_lanes
 from .pieces import element_of
 from .strided import MOST

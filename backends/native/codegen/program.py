@@ -25,7 +25,8 @@ from .function import Arguments, KernelFunction
 from .launch import Choice, Item, Launch, Repetition, Values, Waiting, launches_of, parts_of
 from .nest import has_short_rows, schedule_nest, work_of
 from .planes import Cut, Plane, cut_of, plane_of, tasks_of
-from .product import Product, in_panels, match_product
+from .product import Product
+from .product_match import in_panels, match_product
 from .steps import emit_cumulative, emit_scatter
 from .stream import STREAMS, streaming
 from .written import WrittenFunctions, replace_buffer

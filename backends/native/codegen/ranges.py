@@ -8,8 +8,9 @@ from graphdl.kernel.expression import Axis, Load
 
 from ..llvm import I64, Value
 from .affine import linear_part
-from .emitter import Emitter, Lanes
+from .emitter import Emitter
 from .registers import MEMORY
+from .scoping import Lanes
 from .strided import is_strided, picked_load, strided_load
 
 Range = tuple[Value, Value]  # the first lane, and the one after the last

@@ -17,7 +17,8 @@ from .affine import Flat
 from .form import Form, Key, form_of_nest
 from .function import Arguments, KernelFunction
 from .nest import NestSchedule, emit_nest
-from .product import Product, ProductKernels, emit_product
+from .product import Product
+from .product_kernel import ProductKernels, emit_product
 
 
 class WrittenFunctions:
