@@ -193,6 +193,8 @@ def test_lanes_are_as_wide_as_what_differs_from_place_to_place() -> None:
 
     x = gd.placeholder("x", (1000,))
     assert lanes(gd.placeholder("rate", (), "float64")) == lanes(gd.placeholder("rate", (), "float32"))
+
+
 def test_joined_arrays_that_are_computed_or_scattered_have_a_kernel_for_each_part() -> None:
     x, y = gd.placeholder("x", ("N", 3, 32, 48)), gd.placeholder("y", ("N", 5, "H", "W"))
     enlarged = [gd.repeat(gd.repeat(part, times, 2), times, 3) for part, times in ((gd.exp(x[:, :, ::4, ::4]), 4), (x[:, :, ::2, 1::2], 2))]
