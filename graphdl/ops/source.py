@@ -287,7 +287,7 @@ def placeholder(name: str, shape: Any = (), dtype: Any = "float32") -> Tensor:
 
     Raises ShapeError for a bad size, TypeRuleError for a dtype graphdl does not hold.
     """
-    if not name:
+    if not name or not isinstance(name, str):
         raise TypeRuleError(f"a placeholder's name is a non-empty string, not {name!r}")
     return Placeholder(name, dtype_name(dtype), as_shape(shape))()
 
@@ -319,6 +319,8 @@ def constant(value: Any, dtype: Any = None) -> Tensor:
         array = array.astype(numpy_dtype(dtype_name(dtype)))
     elif array.dtype == np.float64 and not isinstance(value, (np.ndarray, np.generic)):
         array = array.astype("float32")
+    if array.dtype.kind in "OSU":
+        raise TypeRuleError(f"a {type(value).__name__} is no tensor and no array of numbers: {value!r:.60}")
     dtype_name(array.dtype)
     if array.ndim == 0:
         return full((), array.item(), array.dtype)
