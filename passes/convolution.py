@@ -250,7 +250,7 @@ def _by_kernel(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor:
     weights = reshape(w, (groups, outputs, inner * product(kernel)))
     apart = reshape(padded, (x.shape[0], groups, inner, *grid))
     beside = _taps_beside(op, x, counts)
-    if isinstance(x.shape[0], int) and x.shape[0] * beside < FEW_COLUMNS:
+    if (x.shape[0] if isinstance(x.shape[0], int) else 1) * beside < FEW_COLUMNS:  # of samples there may be one
         rows = Patches(kernel, counts, op.strides, op.dilation)(apart)
         matrix = reshape(rows, (groups, x.shape[0] * product(counts), inner * product(kernel)))
         found = reshape(Matmul()(weights, swapaxes(matrix, -1, -2)), (groups * outputs, x.shape[0], *counts))

@@ -171,17 +171,16 @@ class Partition:
         return not any(self._reaches(other, group) for other in readers if other is not group)
 
     def _reaches(self, start: Group, goal: Group) -> bool:
-        """Whether results of `start` are needed, however indirectly, by `goal`."""
-        seen, stack = {id(start)}, [start]
+        """Whether results of `start` are needed, however indirectly, by `goal`: sought from there, as little is placed yet of what comes before it."""
+        seen, stack = {id(goal)}, [goal]
         while stack:
             group = stack.pop()
-            if group is goal:
+            if group is start:
                 return True
-            for node in group.outputs:
-                for reader in self.uses[node]:
-                    if reader is not group and node not in reader.accesses and id(reader) not in seen:
-                        seen.add(id(reader))
-                        stack.append(reader)
+            sources = (self.home.get(tensor.node) for tensor in group.inputs)
+            fresh = [source for source in sources if source is not None and id(source) not in seen]
+            seen.update(map(id, fresh))
+            stack.extend(fresh)
         return False
 
     def _may_join(self, node: Node, reading: Reading, group: Group, accesses: set[Index]) -> bool:
@@ -195,7 +194,7 @@ class Partition:
         if reading.depth is not None:
             return self._reduction_fits(node, reading, group, accesses)
         if reading.is_free:
-            return not group.has_contraction or not any(_is_divided(read) for read in _moved_reads(reading, accesses))
+            return not group.has_contraction or all(_stays_readable(index, read, group) for index in accesses for _, read in reading.at(index))
         if group.has_contraction and any(not _within(index, group) for index in accesses):
             return widens(node) or is_narrow(node) or self.unpacking.is_unpacked(node)  # other sides of a product are read where they lie
         if node.op.pattern == "reduction" and accesses != {group.identity[: node.output.ndim]}:
@@ -212,11 +211,6 @@ class Partition:
         if reading.depth == len(group.axes) and group.depth is None:
             return len(reading.reads) <= 2
         return reading.depth < len(group.axes) and group.depth in (None, reading.depth)
-
-
-def _moved_reads(reading: Reading, accesses: Iterable[Index]) -> list[Index]:
-    """The indices at which the operands are read when the node is needed at `accesses`."""
-    return [moved for index in accesses for _, moved in reading.at(index)]
 
 
 def _large_source(node: Node) -> Tensor | None:
@@ -258,6 +252,24 @@ def _covers(index: Index, group: Group) -> bool:
     own = [axis in used for axis in group.axes]
     inner = bool(used - set(group.axes))
     return inner or all(own[: sum(own)])
+
+
+def _stays_readable(index: Index, moved: Index, group: Group) -> bool:
+    """Whether a product may as well read at `moved` what it needs at `index`: windows see an element often, so neighbours must stay neighbours."""
+    if _is_divided(moved):
+        return False
+    return not _has_windows(index, group) or _last_axes(index) == _last_axes(moved)
+
+
+def _has_windows(index: Index, group: Group) -> bool:
+    """Whether several elements of the group's domain need the same one, through different elements that are summed."""
+    axes = [{axis for axis in axes_of(part) if axis.size != 1} for part in index]
+    return any(own & set(group.axes) and own - set(group.axes) for own in axes)
+
+
+def _last_axes(index: Index) -> frozenset[Axis]:
+    """The axes along which neighbours in memory are read."""
+    return next((axes_of(part) for part in reversed(index) if axes_of(part)), frozenset())
 
 
 def _is_divided(index: Iterable[Dim]) -> bool:

@@ -62,6 +62,10 @@ WINDOWS = [
     (2, 600, 7, (5, 6), (3, 3), (1, 1), 1, (1, 1), 1),
     (2, 3, 8, (50,), (9,), (1,), 4, (1,), 1),
     (4, 2, 40, (400,), (100,), (7,), 0, (1,), 1),
+    (1, 1, 6, (500,), (128,), (32,), 0, (1,), 1),
+    (1, 2, 9, (300,), (160,), (1,), 0, (1,), 1),
+    (1, 8, 8, (9, 70), (3, 39), (1, 1), (1, 19), (1, 1), 1),
+    (1, 4, 16, (11, 64), (5, 5), (1, 3), (2, 1), (1, 1), 1),
 ]
 
 
@@ -176,6 +180,19 @@ def test_nothing_to_convolve(shape: tuple[int, ...], backend: str) -> None:
     assert [value.shape for value in values] == [(shape[0], 4, 5, 5), shape, w.shape]
     assert not values[0].any()
     assert not values[2].any()
+
+
+def test_no_rows_beside_panels_that_lie_in_pieces() -> None:
+    """A kernel without outputs, its number symbolic, over a gradient's placed elements."""
+    rows, parts = gd.placeholder("rows", ("M", 3), "float64"), gd.placeholder("parts", (3, 2), "float64")
+    whole = gd.placeholder("whole", (8, 3), "float64")
+    (placed,) = gd.grad((whole[::3, ::2] * parts).sum(), [whole])
+    f = gd.compile([rows @ placed.transpose()], [rows, parts])
+    for count in (5, 0):
+        data = np.ones((count, 3)), np.ones((3, 2))
+        expected = np.zeros((count, 8))
+        expected[:, ::3] = 2
+        np.testing.assert_array_equal(f(*data)[0], expected)
 
 
 def test_a_kernel_larger_than_the_padded_input_is_refused() -> None:

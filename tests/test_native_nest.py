@@ -207,3 +207,21 @@ def test_lanes_are_as_wide_as_what_differs_from_place_to_place() -> None:
 
     x = gd.placeholder("x", (1000,))
     assert lanes(gd.placeholder("rate", (), "float64")) == lanes(gd.placeholder("rate", (), "float32"))
+
+
+def test_joined_arrays_that_are_computed_or_scattered_have_a_kernel_for_each_part() -> None:
+    x, y = gd.placeholder("x", ("N", 3, 32, 48)), gd.placeholder("y", ("N", 5, "H", "W"))
+    enlarged = [gd.repeat(gd.repeat(part, times, 2), times, 3) for part, times in ((gd.exp(x[:, :, ::4, ::4]), 4), (x[:, :, ::2, 1::2], 2))]
+    pictures = gd.concatenate([*enlarged, x], 1)
+    focused = gd.concatenate([y[:, :, ::2, ::2], y[:, :, 1::2, ::2], gd.sin(y[:, :2, ::2, 1::2])], 1)
+    plain = gd.concatenate([y, y * 2.0], 1)
+    drawn = np.random.default_rng(0)
+    arrays = [drawn.standard_normal(shape).astype("f") for shape in ((2, 3, 32, 48), (2, 5, 30, 42))]
+    outputs = [pictures, enlarged[0] + enlarged[1] * x, focused, gd.relu(focused)[:, ::-1], plain]
+    expected = gd.compile(outputs, [x, y], backend="numpy")(*arrays)
+    for check in (None, "nonfinite"):
+        f = gd.compile(outputs, [x, y], check=check)
+        for one, wanted in zip(f(*arrays), expected, strict=True):
+            assert_close(one, wanted, NATIVE["float32"])
+    counted = [len(gd.compile(output, [x, y]).kernels) for output in (pictures, focused, plain)]
+    assert counted == [3, 3, 2], counted

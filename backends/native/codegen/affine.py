@@ -137,8 +137,8 @@ def _without_units(flat: Flat) -> Flat:
 def _split_axes(flat: Flat) -> Flat:
     """An axis c that is used as c // d and c % d becomes two axes, and the divisions disappear."""
     for axis in flat.axes:
-        divisor = _divisor_of(flat, axis)
-        if divisor is None:
+        divisor = next(iter(_divisors_of(flat, axis)), None)
+        if divisor is None or (axis == flat.axes[-1] and _leaves_crumbs(_divisors_of(flat, axis))):
             continue
         quotient = divides(divisor, axis.size)
         assert quotient is not None
@@ -148,14 +148,25 @@ def _split_axes(flat: Flat) -> Flat:
     return flat
 
 
-def _divisor_of(flat: Flat, axis: Axis) -> Dim | None:
+def _divisors_of(flat: Flat, axis: Axis) -> list[Dim]:
+    """By what an axis is divided somewhere that divides its size, in the order of appearance."""
+    found: dict[Dim, None] = {}
     for store in flat.stores:
         for atom in (*index_atoms(store.value), *atoms_of(store.index[0])):
             if isinstance(atom, Combined) and atom.function in ("floordiv", "mod") and atom.left == as_size(axis):
                 quotient = divides(atom.right, axis.size)
                 if quotient is not None and quotient != 1 and atom.right != 1:
-                    return atom.right
-    return None
+                    found[atom.right] = None
+    return list(found)
+
+
+def _leaves_crumbs(divisors: Sequence[Dim]) -> bool:
+    """Whether splitting by all of them ends in two axes of a few elements each, along which there are no vectors: pictures enlarged 2 and 4 times.
+
+    Then lanes run along the whole axis, and what they divide is gathered.
+    """
+    known = sorted(divisor for divisor in divisors if isinstance(divisor, int))
+    return len(known) > 1 and known[0] <= MOST and known[1] <= MOST * known[0]
 
 
 def _merge_domain(flat: Flat) -> Flat:
