@@ -21,11 +21,9 @@ from typing import Any
 import numpy as np
 
 from .errors import FormatError
-
-Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+from .memory import ALIGNMENT, Bytes
 
 MAGIC = b"graphdl\x02"
-ALIGNMENT = 64
 MAX_INDEX = 1 << 20  # bytes
 _HEAD = struct.Struct("<8sQ32s")
 HEAD = _HEAD.size

@@ -80,13 +80,17 @@ class Partition:
         for group in dict.fromkeys(self.home.values()):
             if not group.axes or group.has_contraction or group.depth == len(group.axes):
                 continue
-            shared = [(tensor, group.shape, group.depth) for tensor in sorted(group.inputs, key=lambda one: one.node.number) if tensor.shape == group.shape]
+            shared = [(tensor, group.shape, group.depth) for tensor in sorted(group.inputs, key=lambda one: one.node.number) if self._goes_along(tensor, group)]
             siblings = (readers[key] for key in shared if key in readers)
             sibling = next((one for one in siblings if self._may_merge(one, group)), group)
             if sibling is not group:
                 self._merge(sibling, group)
             for key in shared:
                 readers.setdefault(key, sibling)
+
+    def _goes_along(self, tensor: Tensor, group: Group) -> bool:
+        """Whether a group reads a tensor in the order of its own domain: two that read it in different orders would gain nothing together."""
+        return tensor.shape == group.shape and any(not _is_turned(index, group) for index in self.uses[tensor.node][group])
 
     def _may_merge(self, one: Group, other: Group) -> bool:
         fits = len(one.accesses) + len(other.accesses) <= MAX_NODES and len(one.inputs | other.inputs) <= MAX_INPUTS
@@ -168,17 +172,16 @@ class Partition:
         return not any(self._reaches(other, group) for other in readers if other is not group)
 
     def _reaches(self, start: Group, goal: Group) -> bool:
-        """Whether results of `start` are needed, however indirectly, by `goal`."""
-        seen, stack = {id(start)}, [start]
+        """Whether results of `start` are needed, however indirectly, by `goal`: sought from there, as little is placed yet of what comes before it."""
+        seen, stack = {id(goal)}, [goal]
         while stack:
             group = stack.pop()
-            if group is goal:
+            if group is start:
                 return True
-            for node in group.outputs:
-                for reader in self.uses[node]:
-                    if reader is not group and node not in reader.accesses and id(reader) not in seen:
-                        seen.add(id(reader))
-                        stack.append(reader)
+            sources = (self.home.get(tensor.node) for tensor in group.inputs)
+            fresh = [source for source in sources if source is not None and id(source) not in seen]
+            seen.update(map(id, fresh))
+            stack.extend(fresh)
         return False
 
     def _may_join(self, node: Node, reading: Reading, group: Group, accesses: set[Index]) -> bool:
@@ -238,6 +241,12 @@ def _sources(node: Node, reading: Reading) -> Iterator[tuple[Tensor, Index]]:
 def _within(index: Index, group: Group) -> bool:
     """Whether an index uses only axes of the domain, none that is reduced over."""
     return all(axes_of(part) <= set(group.axes) for part in index)
+
+
+def _is_turned(index: Index, group: Group) -> bool:
+    """Whether an axis of the domain is at another's place."""
+    others = (set(group.axes) - {axis} for axis in group.axes)
+    return any(not other.isdisjoint(axes_of(part)) for part, other in zip(index, others, strict=True))
 
 
 def _covers(index: Index, group: Group) -> bool:

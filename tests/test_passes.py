@@ -282,6 +282,16 @@ def test_merged_siblings_stay_readers_of_what_no_kernel_computes() -> None:
         assert_close(actual, wanted, SAME_PROGRAM)
 
 
+def test_siblings_that_read_in_other_orders_stay_apart() -> None:
+    """A square array beside itself transposed: both at once would be one pass over memory in the wrong order."""
+    x, y = gd.placeholder("x", (40, 40)), gd.placeholder("y", (40, 40))
+    f = gd.compile([gd.exp(x) + y, gd.transpose(gd.tanh(x)), gd.cos(x)], [x, y])
+    assert len(f.kernels) == 2
+    given = array(40, 40), array(40, 40)
+    for actual, wanted in zip(f(*given), gd.compile([gd.exp(x) + y, gd.transpose(gd.tanh(x)), gd.cos(x)], [x, y], backend="numpy")(*given), strict=True):
+        assert_close(actual, wanted, SAME_PROGRAM)
+
+
 # -- size and depth -------------------------------------------------------------------------------------------------------
 
 

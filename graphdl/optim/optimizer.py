@@ -11,6 +11,7 @@ from ..calculus import grad
 from ..collection import paused_collection
 from ..errors import GraphdlError
 from ..ir import Tensor
+from ..memory import zeros_together
 from ..nn.buffer import assignments
 from ..nn.state import load_arrays, parameter_names
 from ..ops.source import full, parameter, parameter_over
@@ -71,8 +72,9 @@ class Optimizer:
     def _changes(self, loss: Tensor | None, targets: list[Tensor], with_respect: Sequence[Tensor]) -> dict[Tensor, Tensor]:
         scalars = self.scalars(self._current_rate(), (self._step + 1).astype("float64"))
         changes: dict[Tensor, Tensor] = {} if loss is None else assignments([loss])
+        self._make_state(targets)
         for target, gradient in zip(targets, with_respect, strict=True):
-            state = self._slots_of(target)
+            state = self._state[target]
             own = {name: scalar.astype(target.dtype) for name, scalar in scalars.items()}
             changes[target], slots = self.rule(target, gradient, state, own)
             changes |= {state[name]: value for name, value in slots.items()}
@@ -89,11 +91,14 @@ class Optimizer:
             found = clip_by_value(found, self.clip_value)
         return found if self.clip_norm is None else clip_by_norm(found, self.clip_norm)
 
-    def _slots_of(self, target: Tensor) -> dict[str, Tensor]:
-        if target not in self._state:
-            shape, dtype = target.value.shape, numpy_dtype(target.dtype)
-            self._state[target] = {name: parameter_over(_filled(shape, value, dtype), name) for name, value in self.used_slots().items()}
-        return self._state[target]
+    def _make_state(self, targets: Sequence[Tensor]) -> None:
+        """Slots for the parameters that have none yet."""
+        slots = self.used_slots()
+        new = [target for target in dict.fromkeys(targets) if target not in self._state]
+        parts = [number / (len(slots) + 1) for number in range(1, len(slots) + 1)]  # apart from each other and from the parameter
+        arrays = iter(zeros_together([(target.node.op.state.array.shape, numpy_dtype(target.dtype), part) for target in new for part in parts]))
+        for target in new:
+            self._state[target] = {name: parameter_over(_filled(next(arrays), value), name) for name, value in slots.items()}
 
     def _current_rate(self) -> Tensor:
         if self.schedule is not None:
@@ -150,6 +155,8 @@ def number(value: float) -> Tensor:
     return full((), value, "float64")
 
 
-def _filled(shape: Sequence[int], value: float, dtype: np.dtype[Any]) -> Array:
-    """An array of one value. Zeros are memory that is not touched before it is used."""
-    return np.zeros(shape, dtype) if value == 0 else np.full(shape, value, dtype)
+def _filled(zeros: Array, value: float) -> Array:
+    """The array with one value everywhere. Zeros are memory that is not touched before it is used."""
+    if value:
+        zeros.fill(value)
+    return zeros

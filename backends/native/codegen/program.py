@@ -16,7 +16,8 @@ from ..contraction import Chooser, Shape, modelled
 from ..contraction import plan as plan_contraction
 from ..llvm import Module
 from ..target import Target
-from .affine import Flat, flatten, share
+from .affine import Flat, flatten
+from .blocks import in_blocks
 from .depthwise import emit_planes
 from .entry import EntryWriter
 from .extent import name_extents
@@ -28,6 +29,7 @@ from .nest import has_short_rows, schedule_nest, work_of
 from .planes import Cut, Plane, cut_of, plane_of, tasks_of
 from .product import Product
 from .product_match import in_panels, match_product
+from .sharing import share
 from .steps import emit_cumulative, emit_scatter
 from .stream import STREAMS, streaming
 from .written import WrittenFunctions, replace_buffer
@@ -165,7 +167,7 @@ class ProgramEmitter:
                 self.items[first:] = [replace(launch, step=step, part=part) for launch in self.items[first:] if isinstance(launch, Launch)]
 
     def _kernel(self, name: str, step: Kernel) -> None:
-        flat = flatten(step)
+        flat = in_blocks(flatten(step))
         if not flat.stores:
             return
         named, extents = name_extents(flat)

@@ -39,9 +39,13 @@ _warned: set[str] = set()
 
 def key_of(*parts: str | bytes, target: Target) -> str:
     """The cache key of code made from `parts` for `target` by this version of graphdl and LLVM: 64 hexadecimal digits."""
-    made_by = (__version__, versions(), target.triple, target.cpu, target.features)
+    return plain_key(target.triple, target.cpu, target.features, *parts)
+
+
+def plain_key(*parts: str | bytes) -> str:
+    """The cache key of what this version of graphdl and LLVM has found out from `parts`: 64 hexadecimal digits."""
     digest = hashlib.sha256()
-    for part in (*made_by, *parts):
+    for part in (__version__, versions(), *parts):
         data = part.encode() if isinstance(part, str) else part
         digest.update(struct.pack("<Q", len(data)))
         digest.update(data)
