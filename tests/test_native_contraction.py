@@ -16,6 +16,7 @@ from graphdl.backends.native.contraction import (
     Axis,
     Contraction,
     Direct,
+    Epilogue,
     Indexed,
     Known,
     Matrix,
@@ -36,6 +37,7 @@ POINTERS = ("a", "b", "c", "bias", "packed_a", "packed_b")
 SLOTS = (*POINTERS, "batch", "m", "n", "k")
 UNKNOWN = Known()
 GUARD = 64  # elements of NaN around every operand, and of a marker around every output
+MARKER = 777.0
 
 
 def slot(f: Function, name: str) -> Value:
@@ -80,10 +82,33 @@ class BiasRelu:
     matrix: Store
     bias: Value
     direct: None = None
+    arrays: int = 0
+
+    def places(self, f: Function, batch: Value, m: Value, n: Value) -> list[Value]:
+        return []
 
     def store(self, f: Function, batch: Value, m: Value, n: Value, value: Value, mask: Value | None) -> None:
         bias = f.load(f.offset(self.bias, n, value.type.scalar), value.type, mask)
         self.matrix.store(f, batch, m, n, relu(f, f.add(value, bias)), mask)
+
+
+@dataclass(frozen=True)
+class Adding:
+    """The epilogue old + sum - MARKER over an output that holds MARKER, which the micro-kernels fetch beforehand."""
+
+    matrix: Store
+    direct: None = None
+    arrays: int = 1
+
+    def places(self, f: Function, batch: Value, m: Value, n: Value) -> list[Value]:
+        to = self.matrix.direct
+        offset = f.add(f.mul(batch, to.batch_stride), f.add(f.mul(m, to.row_stride), n))
+        return [f.offset(to.pointer, offset, self.matrix.scalar.scalar)]
+
+    def store(self, f: Function, batch: Value, m: Value, n: Value, value: Value, mask: Value | None) -> None:
+        (place,) = self.places(f, batch, m, n)
+        rest = f.sub(f.load(place, value.type, mask), value.type.const(MARKER))
+        self.matrix.store(f, batch, m, n, f.add(rest, value), mask)
 
 
 def relu(f: Function, value: Value) -> Value:
@@ -97,7 +122,7 @@ class Case:
 
     layout: str = "nn"
     dtype: str = "float32"
-    expressions: str = ""  # of "a", "b", "e" (epilogue), "g" (B read by gathers), "i" (B read by a table)
+    expressions: str = ""  # of "a", "b", "e" (epilogue), "u" (one that reads the output), "g" (B read by gathers), "i" (B read by a table)
     batched: bool = True
     known: Known = UNKNOWN
 
@@ -121,7 +146,7 @@ class Case:
         a = Matrix(Direct(slot(f, "a"), *a_strides, f.mul(m, k)), self.scalar, "k" if self.layout[0] == "n" else "mn")
         b = Matrix(Direct(slot(f, "b"), *b_strides, f.mul(k, n) if self.batched else zero), self.scalar, contiguous)
         c = Store(Direct(slot(f, "c"), n, one, f.mul(m, n)), self.scalar)
-        epilogue = BiasRelu(c, slot(f, "bias")) if "e" in self.expressions else c
+        epilogue: Epilogue = BiasRelu(c, slot(f, "bias")) if "e" in self.expressions else Adding(c) if "u" in self.expressions else c
         left: Operand = Relu(a) if "a" in self.expressions else a
         right: Operand = Relu(b) if "b" in self.expressions else Tabled(f, b) if "i" in self.expressions else b
         return Parts(batch, m, n, k, left, right, epilogue, slot(f, "packed_a"), slot(f, "packed_b"))
@@ -155,7 +180,7 @@ class Product:
         """The product, its tasks cut into `pieces` ranges that run in reverse order."""
         needed = plan(self.case.schedule(self.target), shape)
         guarded = [guard(array) for array in (a, b, bias)]
-        c = np.full(shape.batch * shape.m * shape.n + 2 * GUARD, 777, a.dtype)
+        c = np.full(shape.batch * shape.m * shape.n + 2 * GUARD, MARKER, a.dtype)
         item = a.itemsize
         scratch = [np.full(size // item + 2 * GUARD, np.nan, a.dtype) for size in (needed.packed_a_bytes, needed.packed_b_bytes)]
         inside = [array.ctypes.data + GUARD * item for array in (*guarded[:2], c, guarded[2], *scratch)]
@@ -165,7 +190,7 @@ class Product:
             for begin, end in ranges(tasks, pieces):
                 assert name is not None
                 self.kernel(name)(slots.ctypes.data, begin, end)
-        assert (np.concatenate([c[:GUARD], c[-GUARD:]]) == 777).all()
+        assert (np.concatenate([c[:GUARD], c[-GUARD:]]) == MARKER).all()
         assert all(np.isnan(array[-GUARD:]).all() and np.isnan(array[:GUARD]).all() for array in scratch)
         return c[GUARD:-GUARD].reshape(shape.batch, shape.m, shape.n)
 
@@ -223,6 +248,7 @@ CASES = [
     *(Case(layout, dtype) for layout in ("nn", "nt", "tn", "tt") for dtype in ("float32", "float64")),
     Case("nt", expressions="e"), Case("nn", expressions="e"), Case("nn", expressions="a"), Case("tn", expressions="a"), Case("nt", expressions="b"),
     Case("nn", expressions="b"), Case("tt", expressions="abe"), Case("nt", expressions="g"), Case("nt", "float64", "abe", batched=False),
+    Case("nn", expressions="u"), Case("nt", "float64", "u"), Case("tt", expressions="abu"),
     Case("nn", expressions="i"), Case("tn", expressions="ai"), Case("nn", "float64", "ie", batched=False),
 ]  # fmt: skip
 

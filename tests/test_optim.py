@@ -162,6 +162,15 @@ def test_state_goes_out_and_in(backend: str) -> None:
         second.optimizer.load_state_dict({"step": saved["step"], "lr": saved["lr"]})
 
 
+def test_a_parameter_and_its_moments_begin_at_different_lines_of_a_page() -> None:
+    w, small = gd.parameter(np.ones((64, 128), "f"), "w"), gd.parameter(np.ones(3, "f"), "small")
+    optimizer = optim.Adam()
+    optimizer.updates((w * w).sum() + small.sum(), [w, small])
+    begins = [array.ctypes.data % 4096 for name, array in optimizer.state_dict().items() if array.size == w.value.size]
+    assert len({w.value.ctypes.data % 4096, *begins}) == 3
+    assert all(begin % 64 == 0 for begin in begins)
+
+
 def test_state_is_named_by_the_modules_path() -> None:
     net, x = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1)), gd.placeholder("x", ("N", 2))
     optimizer = optim.SGD(lr=0.1, momentum=0.9)

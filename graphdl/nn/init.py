@@ -17,6 +17,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..ir import Tensor
+from ..memory import placed_zeros
 from ..ops.source import parameter_over
 from ..random import initial_values
 from ..types import dtype_name, numpy_dtype
@@ -132,7 +133,7 @@ def fans(shape: Sequence[int]) -> tuple[int, int]:
 def blank(name: str, shape: Sequence[int], dtype: Any = "float32") -> Tensor:
     """A parameter of zeros, yet to be initialised."""
     held = numpy_dtype(dtype_name(dtype))
-    return parameter_over(np.broadcast_to(np.zeros((), held), tuple(shape)) if _hollow.get() else np.zeros(tuple(shape), held), name)
+    return parameter_over(np.broadcast_to(np.zeros((), held), tuple(shape)) if _hollow.get() else placed_zeros(shape, held), name)
 
 
 def _kaiming(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:

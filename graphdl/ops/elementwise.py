@@ -242,7 +242,7 @@ def describe(value: Any) -> str:
     """A value for messages: name, type and the user's line."""
     if not isinstance(value, Tensor):
         return repr(value) if np.size(value) < 5 else f"array of shape {np.shape(value)}"
-    source = value.node.provenance.source
+    source = value.node.provenance.declared.source
     return (f"{value.name!r} " if value.name else "") + str(value.type) + (f" ({source})" if source else "")
 
 

@@ -17,6 +17,7 @@ from ..errors import ShapeError, TypeRuleError
 from ..formula import CONSTANT, Counter, Formula, label_name, number
 from ..ir import Node, Tensor
 from ..kernel.expression import Expr, Index, cast, const, index_value
+from ..memory import placed_copy, placed_zeros
 from ..op import Access, Array, Op, Sample, function
 from ..sizes import Dim, Size
 from ..threads import for_each
@@ -170,7 +171,7 @@ class Parameter(Op):
         if symbolic := [size for size in attributes["shape"] if not isinstance(size, int)]:
             raise ShapeError(f"a parameter holds an array, so its sizes are numbers, not {symbolic[0]}")
         label, dtype, shape = (attributes[name] for name in ("label", "dtype", "shape"))
-        array = attributes["array"] if "array" in attributes else np.zeros(shape, numpy_dtype(dtype))
+        array = attributes["array"] if "array" in attributes else placed_zeros(shape, numpy_dtype(dtype))
         if array is None or array.shape != tuple(shape) or array.dtype != numpy_dtype(dtype):
             raise ShapeError(f"the array for {label!r} is not {TensorType(dtype, shape)}")
         return cls(dtype, shape, ParameterState(array, label))
@@ -284,14 +285,14 @@ def placeholder(name: str, shape: Any = (), dtype: Any = "float32") -> Tensor:
 
     Raises ShapeError for a bad size, TypeRuleError for a dtype graphdl does not hold.
     """
-    if not name:
+    if not name or not isinstance(name, str):
         raise TypeRuleError(f"a placeholder's name is a non-empty string, not {name!r}")
     return Placeholder(name, dtype_name(dtype), as_shape(shape))()
 
 
 def parameter(array: Any, name: str = "parameter") -> Tensor:
     """State of a model, initialised with a copy of `array`; `.value` reads and sets it."""
-    return parameter_over(np.array(array, order="C"), name)
+    return parameter_over(placed_copy(array), name)
 
 
 def parameter_over(array: Array, name: str) -> Tensor:
@@ -316,6 +317,8 @@ def constant(value: Any, dtype: Any = None) -> Tensor:
         array = array.astype(numpy_dtype(dtype_name(dtype)))
     elif array.dtype == np.float64 and not isinstance(value, (np.ndarray, np.generic)):
         array = array.astype("float32")
+    if array.dtype.kind in "OSU":
+        raise TypeRuleError(f"a {type(value).__name__} is no tensor and no array of numbers: {value!r:.60}")
     dtype_name(array.dtype)
     if array.ndim == 0:
         return full((), array.item(), array.dtype)

@@ -95,7 +95,8 @@ class Optimizer:
         """Slots for the parameters that have none yet."""
         slots = self.used_slots()
         new = [target for target in dict.fromkeys(targets) if target not in self._state]
-        arrays = iter(zeros_together([(target.node.op.state.array.shape, numpy_dtype(target.dtype)) for target in new for _ in slots]))
+        parts = [number / (len(slots) + 1) for number in range(1, len(slots) + 1)]  # apart from each other and from the parameter
+        arrays = iter(zeros_together([(target.node.op.state.array.shape, numpy_dtype(target.dtype), part) for target in new for part in parts]))
         for target in new:
             self._state[target] = {name: parameter_over(_filled(next(arrays), value), name) for name, value in slots.items()}
 

@@ -114,7 +114,9 @@ def flatten(kernel: Kernel) -> Flat:
     return replace(flat, stores=tuple(replace(store, value=merge_reduced(store.value, merged)) for store in flat.stores))
 
 
-def _rename(flat: Flat, values: dict[Atom, Dim], axes: tuple[Axis, ...], dropped: dict[Axis, tuple[Axis, ...]]) -> Flat:
+def rename(flat: Flat, values: dict[Atom, Dim], axes: tuple[Axis, ...], dropped: dict[Axis, tuple[Axis, ...]]) -> Flat:
+    """The nest over other axes: what stands for each old one in indices, and which of the new ones stores have in its place."""
+
     def own(store: Store) -> tuple[Axis, ...]:
         return tuple(new for axis in store.axes for new in dropped.get(axis, (axis,)))
 
@@ -129,31 +131,42 @@ def _without_units(flat: Flat) -> Flat:
     if not units:
         return flat
     kept = tuple(axis for axis in flat.axes if axis.size != 1)
-    return _rename(flat, dict.fromkeys(units, 0), kept, dict.fromkeys(units, ()))
+    return rename(flat, dict.fromkeys(units, 0), kept, dict.fromkeys(units, ()))
 
 
 def _split_axes(flat: Flat) -> Flat:
     """An axis c that is used as c // d and c % d becomes two axes, and the divisions disappear."""
     for axis in flat.axes:
-        divisor = _divisor_of(flat, axis)
-        if divisor is None:
+        divisor = next(iter(_divisors_of(flat, axis)), None)
+        if divisor is None or (axis == flat.axes[-1] and _leaves_crumbs(_divisors_of(flat, axis))):
             continue
         quotient = divides(divisor, axis.size)
         assert quotient is not None
         high, low = fresh_axis(quotient, "i"), fresh_axis(divisor, "i")
         axes = tuple(new for one in flat.axes for new in ((high, low) if one == axis else (one,)))
-        return _split_axes(_rename(flat, {axis: as_size(high) * divisor + as_size(low)}, axes, {axis: (high, low)}))
+        return _split_axes(rename(flat, {axis: as_size(high) * divisor + as_size(low)}, axes, {axis: (high, low)}))
     return flat
 
 
-def _divisor_of(flat: Flat, axis: Axis) -> Dim | None:
+def _divisors_of(flat: Flat, axis: Axis) -> list[Dim]:
+    """By what an axis is divided somewhere that divides its size, in the order of appearance."""
+    found: dict[Dim, None] = {}
     for store in flat.stores:
         for atom in (*index_atoms(store.value), *atoms_of(store.index[0])):
             if isinstance(atom, Combined) and atom.function in ("floordiv", "mod") and atom.left == as_size(axis):
                 quotient = divides(atom.right, axis.size)
                 if quotient is not None and quotient != 1 and atom.right != 1:
-                    return atom.right
-    return None
+                    found[atom.right] = None
+    return list(found)
+
+
+def _leaves_crumbs(divisors: Sequence[Dim]) -> bool:
+    """Whether splitting by all of them ends in two axes of a few elements each, along which there are no vectors: pictures enlarged 2 and 4 times.
+
+    Then lanes run along the whole axis, and what they divide is gathered.
+    """
+    known = sorted(divisor for divisor in divisors if isinstance(divisor, int))
+    return len(known) > 1 and known[0] <= MOST and known[1] <= MOST * known[0]
 
 
 def _merge_domain(flat: Flat) -> Flat:
@@ -167,7 +180,7 @@ def _merge_domain(flat: Flat) -> Flat:
         merged = fresh_axis(first.size * second.size, "i")
         axes = tuple(merged if axis == first else axis for axis in flat.axes if axis != second)
         values: dict[Atom, Dim] = {first: 0, second: as_size(merged)}
-        return _merge_domain(_rename(flat, values, axes, {first: (merged,), second: ()}))
+        return _merge_domain(rename(flat, values, axes, {first: (merged,), second: ()}))
     return flat
 
 
@@ -229,8 +242,8 @@ def share(flat: Flat, kept: Axis | None = None) -> tuple[Flat, dict[Atom, Dim]]:
 
     Of a symbolic size or stride it is the number that divides it: 96*H*W and 42*H*W are one. Every place gets a symbol of its own,
     so that which of the numbers happen to be equal does not matter; equal places of one buffer get the same, so that equal
-    reductions stay one expression. The axis `kept` keeps its size. Where a load goes through several reduced axes
-    as through one, their numbers stay: they are what tells it.
+    reductions stay one expression. The axis `kept` keeps its size, and steps over all of it and of other known ones stay as well.
+    Where a load goes through several reduced axes as through one, their numbers stay: they are what tells it.
     """
     values: dict[Atom, Dim] = {}
     reductions = list(dict.fromkeys(x for store in flat.stores for x in walk(store.value) if isinstance(x, Reduce)))
@@ -248,15 +261,16 @@ def share(flat: Flat, kept: Axis | None = None) -> tuple[Flat, dict[Atom, Dim]]:
     reduced = [axis for x in reductions for axis in x.reduced]
     renamed = {axis: fresh_axis(axis.size if axis in told or axis is kept else named(axis.size)) for axis in dict.fromkeys((*flat.axes, *reduced))}
     axes = [*renamed.values()]
+    runs = _runs(flat.axes) if kept is not None else {}
     groups = [[renamed[axis] for axis in one] for one in united.values() if one]
-    flat = _rename(flat, {old: as_size(new) for old, new in renamed.items()}, tuple(renamed[axis] for axis in flat.axes), {k: (v,) for k, v in renamed.items()})
+    flat = rename(flat, {old: as_size(new) for old, new in renamed.items()}, tuple(renamed[axis] for axis in flat.axes), {k: (v,) for k, v in renamed.items()})
 
     @functools.cache
     def strides(buffer: Buffer, offset: Dim) -> Dim:
         through = {axis for group in groups if _goes_through(offset, group) for axis in group}
         for axis in axes:
             parts = linear_part(offset, axis)
-            if parts is not None and content(parts[0]) >= LARGE and axis not in through:
+            if parts is not None and content(parts[0]) >= LARGE and axis not in through and parts[0] != runs.get(axis):
                 offset = named(parts[0]) * as_size(axis) + parts[1]
         return begin(offset)
 
@@ -273,6 +287,18 @@ def share(flat: Flat, kept: Axis | None = None) -> tuple[Flat, dict[Atom, Dim]]:
     few = sum(isinstance(x, Load) for x in walk(*(store.value for store in flat.stores))) <= FEW_LOADS
     stores = tuple(Store(s.buffer, s.axes, (strides(s.buffer, s.index[0]),), transform(s.value, leaf)) for s in flat.stores)
     return Flat(flat.axes, stores), values
+
+
+def _runs(axes: Sequence[Axis]) -> dict[Axis, int]:
+    """How many elements stand for one step of an axis where those after it are of known size and lie as one."""
+    found: dict[Axis, int] = {}
+    length = 1
+    for axis in reversed(axes):
+        found[axis] = length
+        if not isinstance(axis.size, int):
+            break
+        length *= axis.size
+    return found
 
 
 def _united_axes(x: Reduce) -> list[Axis]:

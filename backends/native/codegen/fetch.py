@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from graphdl.kernel.expression import Axis, Expr, Load, Reduce, Scalar, walk
+from graphdl.kernel.expression import Axis, Expr, Load, Reduce, Scalar, axes_of, walk
 from graphdl.sizes import Dim
 
 from ..llvm import I32, I64, PTR
 from .affine import linear_part
 from .emitter import Emitter
+from .indices import reads_data
 from .registers import MEMORY, itemsize
 
 AHEAD = 4096  # bytes of each stream between fetching and using
@@ -55,6 +56,17 @@ def rows_of(value: Expr, along: Axis, tasks: Sequence[Axis]) -> list[Load]:
 def fetch_rows_ahead(emitter: Emitter, load: Load) -> None:
     """Fetch what later tasks read in the place of what the load reads now."""
     _fetch_lanes(emitter, load, load.index[0], ROWS_AHEAD)
+
+
+def loads_beside(sums: Reduce, values: Sequence[Expr], row: Axis, column: Axis) -> list[Load]:
+    """The loads that an epilogue of `sums` makes for every one of them, along rows in memory; of those at one place, one."""
+
+    def is_beside(x: Load) -> bool:
+        along = linear_part(x.index[0], column)
+        return along is not None and along[0] == 1 and row in axes_of(along[1]) and x.axes.isdisjoint(sums.reduced) and not reads_data(x.index[0])
+
+    found = [x for x in walk(*values) if isinstance(x, Load) and is_beside(x)]
+    return list({(x.buffer.storage, x.index[0]): x for x in found}.values())
 
 
 def _fetch_lanes(emitter: Emitter, load: Load, index: Dim, distance: int) -> None:

@@ -14,11 +14,12 @@ from ..llvm import Function, Module, Value
 from ..target import Target
 from .byte_side import ByteReader
 from .emitter import Emitter
+from .fetch import loads_beside
 from .function import Arguments, open_emitter
 from .loops import store_all
 from .panels import PanelWriter
 from .product import Product, left_traits, right_traits, separated, strides_of
-from .registers import REGISTER
+from .registers import MEMORY, REGISTER
 
 
 class _Side:
@@ -43,6 +44,17 @@ class _Finish:
     def __init__(self, opened: _Open) -> None:
         self.opened = opened
         self.direct = opened.direct_store()
+        p = opened.product
+        self.read = [] if self.direct else loads_beside(p.reduction, [store.value for store in p.stores], p.m, p.n)
+
+    @property
+    def arrays(self) -> int:
+        return len(self.read)
+
+    def places(self, f: Function, batch: Value, m: Value, n: Value) -> list[Value]:
+        p, emitter = self.opened.product, self.opened.emitter
+        with f.apart(), emitter.binding(p.batch, batch), emitter.binding(p.m, m), emitter.binding(p.n, n):
+            return [emitter.address(load.buffer, load.index[0], MEMORY[load.dtype]) for load in self.read]
 
     def store(self, f: Function, batch: Value, m: Value, n: Value, value: Value, mask: Value | None) -> None:
         p, emitter = self.opened.product, self.opened.emitter

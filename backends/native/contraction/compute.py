@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from ..llvm import I1, I64, Function, Module, Value
+from .ahead import Ahead
 from .dispatch import MicroKernels
 from .interface import Epilogue, Parts
 from .kernel import Prepare, call_kernel, least, open_kernel, split
@@ -63,9 +64,10 @@ class _Compute:
         self.width = schedule.task_columns(shape).value
         self.dots = schedule.uses_dots(shape).flag
         self.sources = Sources(f, schedule, parts, shape, schedule.packs_a(shape).flag, schedule.packs_b(shape).flag)
-        self.kernels = MicroKernels(f, schedule, parts.m)
         self.zeros, self.depth = Zeros(f, schedule, parts), schedule.depth(shape).value
         self.epilogue: Epilogue = Store(parts.epilogue.direct, schedule.scalar) if parts.epilogue.direct else parts.epilogue
+        self.ahead = Ahead(f, schedule, self.epilogue)
+        self.kernels = MicroKernels(f, schedule, parts.m, fetches=self.ahead.count > 0)
         self.tile_size = schedule.sums_per_tile
         self.blocks, self.block = (quantity.value for quantity in schedule.k_blocks(shape))
         self.one_block = f.compare("eq", self.blocks, I64.const(1))
@@ -94,7 +96,7 @@ class _Compute:
                 self._dots(task, steps, partial)
         if self.dots.text != "true":
             with self._unless(self.dots):
-                self._tile(task, steps, partial, in_place)
+                self._tile(task, steps, partial, in_place, is_last)
         with self._unless(is_first):
             self._accumulate(task, sums)
         if in_place.text != "true":
@@ -152,17 +154,18 @@ class _Compute:
             )  # fmt: skip
             call_kernel(f, kernel, arguments)
 
-    def _tile(self, task: _Task, steps: _Steps, sums: Value, in_place: Value) -> None:
+    def _tile(self, task: _Task, steps: _Steps, sums: Value, in_place: Value, is_last: Value) -> None:
         """Panel by panel through the full micro-kernels, or at one stroke when the task is as wide as a flat tile."""
         f, schedule = self.f, self.schedule
         c, c_row = self._destination(task, sums, in_place)
         a = self.sources.left(task.batch, task.row, steps.first)
         panel = I64.const(schedule.panel_columns)
         zeros = self.zeros.arguments(task.batch, task.row, task.rows)
+        ahead = self.ahead.arguments(task.batch, task.row, task.rows, task.column, is_last)
 
         def multiply(kernel: Value, column: Value, columns: Value) -> None:
             b = self.sources.right(task.batch, f.add(task.column, column), steps.first)
-            call_kernel(f, kernel, (*a, *b, steps.count, f.offset(c, column, self.scalar), c_row, columns, *zeros))
+            call_kernel(f, kernel, (*a, *b, steps.count, f.offset(c, column, self.scalar), c_row, columns, *zeros, *ahead))
 
         if not schedule.flat or self.width.text == panel.text:
             multiply(self._full(task.rows, task.columns), I64.const(0), task.columns)

@@ -8,16 +8,16 @@ from __future__ import annotations
 from ..llvm import I64, PTR, Function, Value
 from .dot_kernel import dot_kernel
 from .integer_kernel import integer_kernel
-from .micro_kernel import micro_kernel, window_kernel
+from .micro_kernel import Kind, micro_kernel, window_kernel
 from .schedule import Schedule
 from .tile import Tile
 
 
 class MicroKernels:
-    """The micro-kernels of one contraction, written into its module when they are first asked for."""
+    """The micro-kernels of one contraction, written into its module when they are first asked for; whether they fetch for an epilogue."""
 
-    def __init__(self, f: Function, schedule: Schedule, m: Value) -> None:
-        self.f, self.schedule = f, schedule
+    def __init__(self, f: Function, schedule: Schedule, m: Value, *, fetches: bool = False) -> None:
+        self.f, self.schedule, self.fetches = f, schedule, fetches
         self.m = None if m.text.startswith("%") else int(m.text)
 
     def _heights(self, most: int, rows: int) -> list[int]:
@@ -62,7 +62,8 @@ class MicroKernels:
         schedule = self.schedule
         if schedule.integers is not None:
             return integer_kernel(self.f.module, schedule.dot, schedule.integers, schedule.lanes, tile)
-        return micro_kernel(self.f.module, self.schedule.scalar, self.schedule.lanes, tile, masked=masked, streams=streams, indexed=self.schedule.indexes_b)
+        kind = Kind(masked, streams, schedule.indexes_b, self.fetches)
+        return micro_kernel(self.f.module, schedule.scalar, schedule.lanes, tile, kind)
 
     def _among(self, names: dict[int, str], rows: Value) -> Value:
         """The address of the kernel for `rows`."""

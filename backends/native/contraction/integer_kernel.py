@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ..llvm import I32, I64, PTR, Function, Module, Type, Value
 from .integers import BYTES, ONES, STEPS, Dot, Integers
-from .micro_kernel import PARAMETERS, MicroKernelWriter
+from .micro_kernel import PARAMETERS, Kind, MicroKernelWriter
 from .tile import Tile
 
 ZEROS = ("zeros", PTR)  # what is taken off every row of A, int32
@@ -30,7 +30,7 @@ class _IntegerWriter(MicroKernelWriter):
     """Writes one micro-kernel."""
 
     def __init__(self, f: Function, vector: Type, tile: Tile, dot: Dot, integers: Integers) -> None:
-        super().__init__(f, vector, tile, masked=False, streams=False)
+        super().__init__(f, vector, tile, Kind())
         self.dot, self.corrects = dot, dot.corrects(integers)
         self.signs = dot.left_signed(integers), integers.right_signed
         self.zeros = f.parameters[len(PARAMETERS)]

@@ -64,10 +64,20 @@ class Operand(Protocol):
 
 
 class Epilogue(Protocol):
-    """What is done with finished sums. If `direct` is set they are stored there and `store` is never called."""
+    """What is done with finished sums. If `direct` is set they are stored there and `store` is never called.
+
+    `arrays` counts what is read for each of them along rows; `places` tells where. It is fetched while the sums are computed.
+    """
 
     @property
     def direct(self) -> Direct | None: ...
+
+    @property
+    def arrays(self) -> int: ...
+
+    def places(self, f: Function, batch: Value, m: Value, n: Value) -> list[Value]:
+        """The address of what belongs to (m, n) in each of the arrays."""
+        ...
 
     def store(self, f: Function, batch: Value, m: Value, n: Value, value: Value, mask: Value | None) -> None:
         """Consume `value`: the lanes n, n + 1, ... of row m (a scalar for one element), only those on in `mask`."""

@@ -48,6 +48,10 @@ class _TransposedEpilogue:
     epilogue: Epilogue
     scalar: Type
     direct: None = None
+    arrays: int = 0
+
+    def places(self, f: Function, batch: Value, m: Value, n: Value) -> list[Value]:
+        return []
 
     def store(self, f: Function, batch: Value, m: Value, n: Value, value: Value, mask: Value | None) -> None:
         epilogue = Store(self.epilogue.direct, self.scalar) if self.epilogue.direct else self.epilogue

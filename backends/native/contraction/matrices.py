@@ -36,6 +36,10 @@ class Store:
 
     direct: Direct
     scalar: Type
+    arrays: int = 0
+
+    def places(self, f: Function, batch: Value, m: Value, n: Value) -> list[Value]:
+        return []
 
     def store(self, f: Function, batch: Value, m: Value, n: Value, value: Value, mask: Value | None) -> None:
         direct = self.direct

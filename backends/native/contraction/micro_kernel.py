@@ -7,17 +7,20 @@ code reads packed panels and matrices where they lie, transposed or not.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from ..llvm import I32, I64, PTR, Function, Module, Type, Value
 from .schedule import AHEAD
 from .tile import Tile
 
 ROWS_PER_POINTER = 3  # x86 addresses reach base, base + stride and base + 2 * stride
+LINE = 64  # bytes
 
 PARAMETERS = (
     ("a", PTR), ("a_row", I64), ("a_k", I64), ("b", PTR), ("b_k", I64), ("k", I64), ("c", PTR), ("c_row", I64), ("columns", I64),
 )  # fmt: skip
 TABLE = ("b_table", PTR)  # instead of a stride, for a B that is read through a table of offsets
-
+AHEAD_OF_EPILOGUE = (("ahead", PTR), ("last", I64))  # rows to fetch, one a step; the last one again when all are
 
 WINDOW = (
     ("a", PTR), ("a_row", I64), ("a_k", I64), ("b", PTR), ("b_step", I64), ("steps", I64), ("offsets", PTR), ("masks", PTR), ("taps", I64),
@@ -25,26 +28,45 @@ WINDOW = (
 )  # fmt: skip
 
 
-def micro_kernel(module: Module, scalar: Type, lanes: int, tile: Tile, *, masked: bool, streams: bool = True, indexed: bool = False) -> str:
-    """The name of the micro-kernel for `tile`, written into `module` on first use. All of the tile is written; `masked` ones read only `columns` lanes of B.
-
-    Those that `streams` fetch B ahead: panels come from distant caches, and the hardware's own prefetch stops at every page.
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What distinguishes micro-kernels of one tile. `masked` ones read only `columns` lanes of B. Those that `streams` fetch B ahead: panels come from
+    distant caches, and the hardware's own prefetch stops at every page. `indexed` ones read B through a table; `fetches`: for an epilogue.
     """
-    name = f"contract_{scalar.suffix}_{tile.rows}x{tile.vectors}x{lanes}{'m' if masked else ''}{'s' if streams else ''}{'i' if indexed else ''}"
+
+    masked: bool = False
+    streams: bool = False
+    indexed: bool = False
+    fetches: bool = False
+
+    @property
+    def letters(self) -> str:
+        """As part of a name."""
+        return "".join(letter for letter, holds in zip("msif", (self.masked, self.streams, self.indexed, self.fetches), strict=True) if holds)
+
+    @property
+    def parameters(self) -> tuple[tuple[str, Type], ...]:
+        """What such a micro-kernel takes."""
+        taken = tuple(TABLE if self.indexed and one[0] == "b_k" else one for one in PARAMETERS)
+        return (*taken, *AHEAD_OF_EPILOGUE) if self.fetches else taken
+
+
+def micro_kernel(module: Module, scalar: Type, lanes: int, tile: Tile, kind: Kind) -> str:
+    """The name of the micro-kernel for `tile`, written into `module` on first use. All of the tile is written."""
+    name = f"contract_{scalar.suffix}_{tile.rows}x{tile.vectors}x{lanes}{kind.letters}"
     if name not in module.functions:
-        parameters = tuple(TABLE if indexed and one[0] == "b_k" else one for one in PARAMETERS)
-        f = module.function(name, parameters, linkage="internal", attributes="noinline")
-        (_IndexedWriter if indexed else MicroKernelWriter)(f, scalar.with_lanes(lanes), tile, masked, streams).write()
+        f = module.function(name, kind.parameters, linkage="internal", attributes="noinline")
+        (_IndexedWriter if kind.indexed else MicroKernelWriter)(f, scalar.with_lanes(lanes), tile, kind).write()
     return name
 
 
 class MicroKernelWriter:
     """Writes one micro-kernel."""
 
-    def __init__(self, f: Function, vector: Type, tile: Tile, masked: bool, streams: bool) -> None:
-        self.f, self.vector, self.tile, self.streams = f, vector, tile, streams
+    def __init__(self, f: Function, vector: Type, tile: Tile, kind: Kind) -> None:
+        self.f, self.vector, self.tile, self.kind = f, vector, tile, kind
         self.a, self.a_row, self.a_k, self.b, self.b_k, self.k, self.c, self.c_row, self.columns = f.parameters[: len(PARAMETERS)]
-        self.masks = [self._mask(v) if masked else None for v in range(tile.vectors)]
+        self.masks = [self._mask(v) if kind.masked else None for v in range(tile.vectors)]
 
     def _mask(self, v: int) -> Value:
         """The valid lanes of vector `v`, compared as i32: with i64 the comparison itself would take two registers."""
@@ -56,8 +78,10 @@ class MicroKernelWriter:
         f, pointers, zero = self.f, self._pointers(), self._zero()
         with f.loop(I64.const(0), self.k, carried=[self._start(), *pointers, *zero]) as loop:
             b, rows, sums = loop.carried[0], loop.carried[1 : 1 + len(pointers)], loop.carried[1 + len(pointers) :]
-            if self.streams:
+            if self.kind.streams:
                 self._fetch(self._row(b, AHEAD))
+            if self.kind.fetches:
+                self._fetch_for_epilogue(loop.index)
             loop.next = [self._following(b), *(self._element(p, self.a_k) for p in rows), *self._step(self._row(b, 0), rows, sums)]
         self._store(loop.carried[1 + len(pointers) :])
         f.ret()
@@ -107,7 +131,18 @@ class MicroKernelWriter:
 
     def _fetch(self, row: Value) -> None:
         for v in range(self.tile.vectors):
-            self.f.intrinsic_void("prefetch", self._vector(row, v), I32.const(0), I32.const(3), I32.const(1), overload=[PTR])
+            self._fetch_line(self._vector(row, v))
+
+    def _fetch_for_epilogue(self, step: Value) -> None:
+        """A row of the tile in one of the arrays that the epilogue will read."""
+        f = self.f
+        table, last = f.parameters[len(PARAMETERS) :]
+        row = f.load(f.offset(table, f.intrinsic("smin", I64, step, last), "ptr"), PTR)
+        for place in range(0, self.tile.vectors * self.vector.lanes * self.vector.bits // 8, LINE):
+            self._fetch_line(f.offset(row, I64.const(place), "i8"))
+
+    def _fetch_line(self, address: Value) -> None:
+        self.f.intrinsic_void("prefetch", address, I32.const(0), I32.const(3), I32.const(1), overload=[PTR])
 
     def _vector(self, pointer: Value, v: int) -> Value:
         return self._element(pointer, I64.const(v * self.vector.lanes))
@@ -151,7 +186,7 @@ class _WindowWriter(MicroKernelWriter):
     """Writes one micro-kernel for windows."""
 
     def __init__(self, f: Function, vector: Type, tile: Tile) -> None:
-        self.f, self.vector, self.tile, self.streams = f, vector, tile, False
+        self.f, self.vector, self.tile = f, vector, tile
         self.a, self.a_row, self.a_k, self.b, self.b_step, self.steps, self.offsets, self.bits, self.taps, self.c, self.c_row = f.parameters
 
     def write(self) -> None:
@@ -175,7 +210,7 @@ class _WindowWriter(MicroKernelWriter):
         f, lanes = self.f, I64.const(self.vector.lanes)
         line = f.mul(f.bit_and(tap, I64.const(1)), lanes)
         ahead = self._element(self._element(start, line), I64.const(self.tile.vectors * self.vector.lanes))
-        f.intrinsic_void("prefetch", ahead, I32.const(0), I32.const(3), I32.const(1), overload=[PTR])
+        self._fetch_line(ahead)
 
     def _lanes_on(self, tap: Value) -> list[Value | None]:
         """The masks of all vectors, by one load."""
