@@ -69,12 +69,11 @@ class Elementwise(Op):
 
     def partial(self, position: int, output: Tensor, *operands: Tensor) -> Tensor | None:
         """The derivative by operand `position`, as a tensor of the operands' shape; None where it is zero."""
-        slope = derivative(self.scalar(tuple(x.dtype for x in operands)), position)
+        slope = _slope(self, tuple(x.dtype for x in operands), position)
         if isinstance(slope, Const):
             return None if slope.value == 0 else full(output.shape, slope.value, output.dtype)
-        for written in (slope, _with_numbers(slope, operands)):
-            if sum(isinstance(x, Scalar) for x in walk(written)) <= 2:
-                return as_graph(written, operands)
+        if _is_short(slope) or _is_short(slope := _with_numbers(slope, operands)):
+            return as_graph(slope, operands)
         return PartialDerivative(self, position)(*operands)
 
     def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
@@ -129,7 +128,7 @@ class PartialDerivative(Elementwise):
 
     def expression(self, *x: Expr) -> Expr:
         dtypes = tuple(operand.dtype for operand in x)
-        return inline(derivative(self.of.scalar(dtypes), self.position), x)
+        return inline(_slope(self.of, dtypes, self.position), x)
 
     def infer(self, *operands: TensorType) -> TensorType:
         return self.of.infer(*operands)
@@ -151,6 +150,16 @@ class PartialDerivative(Elementwise):
 @cache
 def _declared(op: Elementwise, dtypes: tuple[str, ...]) -> Expr:
     return op.expression(*(variable(k, dtype) for k, dtype in enumerate(dtypes)))
+
+
+@cache
+def _slope(op: Elementwise, dtypes: tuple[str, ...], position: int) -> Expr:
+    return derivative(op.scalar(dtypes), position)
+
+
+def _is_short(expression: Expr) -> bool:
+    """Whether it reads as well as the name of a derivative would."""
+    return sum(isinstance(x, Scalar) for x in walk(expression)) <= 2
 
 
 @cache
