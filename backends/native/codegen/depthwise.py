@@ -13,7 +13,7 @@ from .affine import Flat
 from .function import KernelFunction
 from .loops import store_all
 from .nest import digits, following
-from .planes import Cut, Plane
+from .planes import Cut, Plane, blocks_of
 from .registers import MEMORY
 from .strided import picked_load
 
@@ -22,12 +22,13 @@ def emit_planes(kernel: KernelFunction, flat: Flat, plane: Plane, cut: Cut) -> N
     """Write the body of a kernel function: a loop over its tasks."""
     f, emitter = kernel.f, kernel.emitter
     writer = _Writer(kernel, flat, plane, cut)
-    counts = [*(emitter.index(axis.size) for axis in plane.outer), I64.const(-(-plane.rows.count // cut.band))]
+    counts = [*map(emitter.index, blocks_of(plane, cut)), I64.const(-(-plane.rows.count // cut.band))]
     with f.loop(kernel.begin, kernel.end, 1, digits(f, kernel.begin, counts)) as loop, ExitStack() as bound:
         loop.next = following(f, loop.carried, counts)
-        for axis, value in zip(plane.outer, loop.carried, strict=False):
+        *places, output, band = loop.carried
+        for axis, value in zip(plane.outer, places, strict=False):
             bound.enter_context(emitter.binding(axis, value))
-        writer.run(f.mul(loop.carried[-1], I64.const(cut.band)))
+        writer.run(f.mul(output, I64.const(cut.outputs)), f.mul(band, I64.const(cut.band)))
     f.ret()
 
 
@@ -46,11 +47,24 @@ class _Writer:
             self.f.store(I64.const(self._place(c)), self.f.offset(self.places, I64.const(c), "i64"))
         self.spill = self.f.alloca(self.vector, 1)
 
-    def run(self, first: Value) -> None:
-        """The rows of results from `first` on."""
+    def run(self, output: Value, first: Value) -> None:
+        """The rows of results from `first` on, for as many neighbours from `output` on as see the same data."""
+        f, rows, axis = self.f, self.plane.rows, self.plane.outer[-1]
+        start = f.sub(f.mul(first, I64.const(rows.stride)), I64.const(rows.low))
+        if self.cut.outputs == 1:
+            with self.emitter.binding(axis, output):
+                self._copy_rows(start)
+                self._rows(first)
+            return
+        self._copy_rows(start)
+        end = f.intrinsic("smin", I64, f.add(output, I64.const(self.cut.outputs)), self.emitter.index(axis.size))
+        with f.loop(output, end) as loop, self.emitter.binding(axis, loop.index):
+            self._rows(first)
+
+    def _rows(self, first: Value) -> None:
+        """The rows of results of one plane, of data that were copied."""
         f, rows = self.f, self.plane.rows
         self._copy_weights()
-        self._copy_rows(f.sub(f.mul(first, I64.const(rows.stride)), I64.const(rows.low)))
         count = f.intrinsic("smin", I64, I64.const(self.cut.band), f.sub(I64.const(rows.count), first))
         with f.loop(I64.const(0), count, self.cut.height) as row:
             line, begin = f.add(first, row.index), self._at(self.copy, f.mul(row.index, I64.const(rows.stride * self.cut.row)))

@@ -1,6 +1,6 @@
-"""Windows over planes: every channel has taps of its own, so that there is no product to tile, as in a depthwise convolution.
+"""Windows over planes: every result sees one channel, as in a depthwise convolution or one of a single channel, so that sums are too short for a product.
 
-What such a sum is, and how it is cut: a task is a band of rows of one plane.
+What such a sum is, and how it is cut: a task is a band of rows of one plane, for a few of the results that see it.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from graphdl.kernel.expression import Axis, Expr, Load, Reduce, Scalar, walk
-from graphdl.sizes import Dim, ceildiv, product
+from graphdl.kernel.expression import Axis, Expr, Load, Reduce, Scalar, axes_of, walk
+from graphdl.sizes import Dim, ceildiv, content, product
 
 from ..target import Target
 from .affine import Flat, linear_part
@@ -25,6 +25,8 @@ FEWEST_SUMS = 4  # in registers, however many taps a column has
 MOST_VECTORS = 64  # of one row of a plane
 BAND_BYTES = 24 << 10  # of rows that stay in the first-level cache
 MOST_BYTES = 256 << 10  # of a task's own memory
+MOST_OUTPUTS = 8  # of one copy: copying is little beside so many
+LEAST_TASKS = 8  # that are left for threads
 
 
 @dataclass(frozen=True)
@@ -64,10 +66,16 @@ class Plane:
     weight: Load
     sums: Reduce
 
+    @property
+    def outputs(self) -> int:
+        """How many neighbouring results see the same plane of data: 1 in a depthwise convolution."""
+        *_, last = self.outer
+        return last.size if isinstance(last.size, int) and last not in axes_of(self.origin) else 1
+
 
 @dataclass(frozen=True)
 class Cut:
-    """Sums of `height` rows and `vectors` vectors stay in registers; a task has a band of `band` rows.
+    """Sums of `height` rows and `vectors` vectors stay in registers; a task has a band of `band` rows, of `outputs` results that see the same data.
 
     The rows of the data are kept with their borders, `pitch` elements for each of the `phases` of places, which vectors take in steps of one.
     """
@@ -78,6 +86,7 @@ class Cut:
     band: int
     phases: tuple[int, ...]
     pitch: int
+    outputs: int
 
     @property
     def row(self) -> int:
@@ -150,9 +159,10 @@ def _line(windows: Axis, tap: Axis | None, stride: int, dilation: int, inside: S
             return None
         (lower if factor > 0 else upper).append(parts[1])
     low = 1 - min(lower) if lower else 0
-    if low < 0 or len(lower) > 1 or len(upper) > 1:
-        return None
     line = Line(windows, tap, stride, dilation, low, 0)
+    is_far = tap is not None and dilation > (line.count - 1) * stride  # no taps of a window but other planes, as channels are
+    if low < 0 or len(lower) > 1 or len(upper) > 1 or is_far:
+        return None
     size = min(upper) - low if upper else line.reach(line.count) - low
     return Line(windows, tap, stride, dilation, low, size) if size > 0 else None
 
@@ -171,7 +181,9 @@ def cut_of(plane: Plane, flat: Flat, target: Target) -> Cut | None:
     row_bytes = len(phases) * pitch * target.vector_bytes // lanes
     most = max((BAND_BYTES // row_bytes - rows.reach(1)) // rows.stride + 1, height)
     band = min(most // height * height, -(-rows.count // height) * height)
-    cut = Cut(lanes, height, vectors, band, phases, pitch)
+    tasks = content(product(axis.size for axis in plane.outer)) * -(-rows.count // band)
+    outputs = _even(plane.outputs, max(min(tasks // LEAST_TASKS, MOST_OUTPUTS), 1))
+    cut = Cut(lanes, height, vectors, band, phases, pitch, outputs)
     return None if lanes < 2 or cut.row > MOST_VECTORS * lanes or rows.reach(band) * row_bytes > MOST_BYTES else cut
 
 
@@ -183,4 +195,10 @@ def _even(count: int, most: int) -> int:
 
 def tasks_of(plane: Plane, cut: Cut) -> Dim:
     """How many tasks there are."""
-    return product(axis.size for axis in plane.outer) * ceildiv(plane.rows.count, cut.band)
+    return product(blocks_of(plane, cut)) * ceildiv(plane.rows.count, cut.band)
+
+
+def blocks_of(plane: Plane, cut: Cut) -> list[Dim]:
+    """How many tasks there are along each outer axis, but for those of bands of rows."""
+    *others, last = (axis.size for axis in plane.outer)
+    return [*others, ceildiv(last, cut.outputs)]

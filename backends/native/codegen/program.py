@@ -173,14 +173,14 @@ class ProgramEmitter:
         named, extents = name_extents(flat)
         shared, numbers = share(named)
         values: Values = {**extents, **numbers}
-        product = match_product(shared, flat)
-        if product is not None and work_of(flat) not in range(SMALL_PRODUCT):
-            self._product(name, step, shared, product, values)
-            return
         plane = plane_of(named)
         cut = cut_of(plane, named, self.target) if plane is not None else None
         if plane is not None and cut is not None:
             self._planes(name, step, named, plane, cut, extents)
+            return
+        product = match_product(shared, flat)
+        if product is not None and work_of(flat) not in range(SMALL_PRODUCT):
+            self._product(name, step, shared, product, values)
             return
         schedule = schedule_nest(named, self.target)
         work, streams = work_of(flat), streaming(flat, schedule.lanes, self.target)
