@@ -20,6 +20,7 @@ from ..kernel.expression import Expr, Index, cast, const, index_value
 from ..memory import placed_copy, placed_zeros
 from ..op import Access, Array, Op, Sample, function
 from ..sizes import Dim, Size
+from ..threads import for_each
 from ..types import Shape, TensorType, as_dim, as_shape, dtype_name, is_floating, numpy_dtype
 
 _identities = itertools.count()
@@ -89,13 +90,10 @@ class ParameterState:
 
 
 def values_of(parameters: Sequence[Tensor]) -> tuple[Array, ...]:
-    """The arrays of parameters. Many values that are yet to be drawn are drawn by several threads, since NumPy does it without Python's lock."""
+    """The arrays of parameters. Many values that are yet to be drawn are drawn by several threads."""
     pending = [tensor.node.op.state for tensor in parameters if not tensor.node.op.state.is_drawn]
     if sum(state.array.size for state in pending) > FEW:
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor() as threads:
-            list(threads.map(ParameterState.read, pending))
+        for_each(ParameterState.read, pending)
     return tuple(tensor.value for tensor in parameters)
 
 

@@ -17,7 +17,7 @@ from ..nn.state import load_arrays, parameter_names
 from ..ops.source import full, parameter, parameter_over
 from ..types import numpy_dtype
 from .clipping import clip_by_norm, clip_by_value
-from .schedules import Schedule
+from .schedule import Schedule
 
 Array = np.ndarray[Any, Any]
 Slots = Mapping[str, Tensor]
@@ -71,12 +71,12 @@ class Optimizer:
 
     def _changes(self, loss: Tensor | None, targets: list[Tensor], with_respect: Sequence[Tensor]) -> dict[Tensor, Tensor]:
         scalars = self.scalars(self._current_rate(), (self._step + 1).astype("float64"))
+        cast = {dtype: {name: scalar.astype(dtype) for name, scalar in scalars.items()} for dtype in {target.dtype: None for target in targets}}
         changes: dict[Tensor, Tensor] = {} if loss is None else assignments([loss])
         self._make_state(targets)
         for target, gradient in zip(targets, with_respect, strict=True):
             state = self._state[target]
-            own = {name: scalar.astype(target.dtype) for name, scalar in scalars.items()}
-            changes[target], slots = self.rule(target, gradient, state, own)
+            changes[target], slots = self.rule(target, gradient, state, cast[target.dtype])
             changes |= {state[name]: value for name, value in slots.items()}
         changes[self._step] = self._step + 1
         return changes

@@ -17,9 +17,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from graphdl.backends.native.runtime.elf import is_linkable
 from graphdl.backends.native.runtime.image import Image, MappedImage
-from graphdl.backends.native.runtime.linking import link
 from graphdl.backends.native.target import Target
 from graphdl.errors import BackendError
 
@@ -141,15 +139,22 @@ def load_objects(objects: Sequence[bytes], symbols: Mapping[str, int] | None = N
     Undefined symbols resolve among the objects, to the addresses in `symbols`, then to the symbols of the process (`memcpy`,
     `pthread_create`), at the latest with the first `Loaded.address`. Raises BackendError if one is no object file of this machine.
     """
-    parts = linked(objects)
-    if len(parts) == 1 and Image.is_image(parts[0]):
+    parts = objects if _are_linked(objects) else linked(objects)
+    if _are_linked(parts):
         return Loaded(MappedImage(Image.from_bytes(parts[0]), symbols or {}))
     return Loaded(_LinkedByLLVM(parts, symbols or {}))
 
 
 def linked(objects: Sequence[bytes]) -> Sequence[bytes]:
     """Objects for x86-64 on Linux as one image, which loads without LLVM; others as they are. Raises BackendError."""
+    from graphdl.backends.native.runtime.elf import is_linkable
+    from graphdl.backends.native.runtime.linking import link
+
     return [link(objects).to_bytes()] if objects and all(map(is_linkable, objects)) else objects
+
+
+def _are_linked(objects: Sequence[bytes]) -> bool:
+    return len(objects) == 1 and Image.is_image(objects[0])
 
 
 def versions() -> str:
