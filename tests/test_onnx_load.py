@@ -88,6 +88,20 @@ def test_shape_arithmetic_stays_symbolic() -> None:
     assert [str(one.type) for one in loaded.outputs] == ["float32[N*T, 4]", "float32[N, T, 4]"]
 
 
+@pytest.mark.parametrize(("sizes", "taken"), [((1, 2, 12, 8), 0), ((1, 2, 9, 8), 1)], ids=["multiple", "uneven"])
+def test_resizing_to_sizes_computes_no_places_at_a_call(sizes: tuple[int, ...], taken: int) -> None:
+    """To a multiple elements are repeated; else they are taken from places that are numbers by then."""
+    resize = node("Resize", "x _ _ sizes", "y", mode="nearest", coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+    loaded = gd.onnx.load(model([resize], [info("x", 1, 2, 6, 4)], [info("y", *sizes)], sizes=np.array(sizes)))
+    f = gd.compile(loaded.outputs[0], inputs=loaded.inputs, passes=["fold", "canonicalise"])
+    names = [one.op.name for one in f.graph.nodes]
+    assert sum(name == "take" for name in names) == taken, names
+    assert not {"floor", "divide", "iota"} & set(names), names
+    x = np.arange(48.0, dtype="f").reshape(1, 2, 6, 4)
+    rows, columns = (np.arange(size) * old // size for size, old in zip(sizes[2:], (6, 4), strict=True))
+    np.testing.assert_array_equal(f(x), x[:, :, rows][:, :, :, columns])
+
+
 def test_constants_decide_branches() -> None:
     branches = [helper.make_graph([node(op, "x", "r")], op, [], [info("r", "N")]) for op in ("Neg", "Abs")]
     proto = model([node("If", "c", "y", then_branch=branches[0], else_branch=branches[1])], [info("x", "N"), info("c", kind=B)], [info("y", "N")])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -96,3 +98,17 @@ def test_unfit_options_are_refused(make: object, error: type[Exception], mend: s
     assert callable(make)
     with pytest.raises(error, match=mend):
         make(gd.placeholder("x", ("N", 3, 5, 6)))
+
+
+@pytest.mark.parametrize("sizes", [(2, 3, 17, 23), ("N", 3, "H", "W")], ids=["known", "symbolic"])
+@pytest.mark.parametrize("options", [(7, 1, 3, 1), ((9, 7), (1, 2), (4, 0), 1), (6, 1, 2, 2), ((13, 13), 1, 6, 1)], ids=str)
+def test_large_windows_along_one_axis_after_another(options: tuple[Any, ...], sizes: tuple[int | str, ...]) -> None:
+    """The same maxima, of NaN and of nothing but padding too, and the same gradient."""
+    x = gd.placeholder("x", sizes)
+    y = F.max_pool2d(x, *options)
+    data = np.random.default_rng(0).standard_normal((2, 3, 17, 23)).astype("f")
+    data[0, 1, 3, 4], data[1, 2] = np.nan, -np.inf
+    both = [gd.compile([y, *gd.grad(gd.where(gd.isfinite(y), y, 0.0).sum(), [x])], [x], backend=backend)(data) for backend in ("native", "numpy")]
+    for one, other in zip(*both, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert sum("max_pool" in kernel.name for kernel in gd.compile(y, [x]).kernels) == 2
