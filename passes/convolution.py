@@ -79,8 +79,10 @@ def _rewritten(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor |
 
 
 def _has_many_zeros(op: Convolution, w: Tensor) -> bool:
-    """Whether phases with as many taps each would multiply much by zero, and there are outputs enough for each to be a product of its own."""
+    """Whether phases with as many taps each would multiply much by zero, and each is no product, or has outputs enough to be one of its own."""
     outputs = divides(op.groups, w.shape[0])
+    if outputs == 1:  # every channel for itself: together the phases would be products of a few rows
+        return True
     if not isinstance(outputs, int) or outputs < MANY_OUTPUTS:
         return False
     given = list(zip(_known(w.shape[2:]), _known(op.low), op.input_dilation, strict=True))

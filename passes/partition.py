@@ -22,6 +22,7 @@ from .unpacking import Unpacking
 MAX_NODES = 48  # a kernel with more would spill registers and take long to compile
 MAX_INPUTS = 24
 HEAVY = 10  # scalar operations from which computing twice costs more than storing
+COSTLY = 4  # scalar operations, such as a root or a division, that are not done again for every row of a picture
 LITTLE = 2  # scalar operations that every reader may do again
 KINDS = ("pointwise", "injective", "reduction", "row", "contraction")
 
@@ -199,6 +200,8 @@ class Partition:
             return widens(node) or is_narrow(node) or self.unpacking.is_unpacked(node)  # other sides of a product are read where they lie
         if node.op.pattern == "reduction" and accesses != {group.identity[: node.output.ndim]}:
             return False  # written out, it reads much for each result
+        if reading.flops >= COSTLY and any(_is_repeated(index, group) for index in accesses):
+            return False
         heavy = reading.flops >= HEAVY
         return not heavy or (len(accesses) <= 2 and all(_covers(index, group) for index in accesses))
 
@@ -252,6 +255,12 @@ def _covers(index: Index, group: Group) -> bool:
     own = [axis in used for axis in group.axes]
     inner = bool(used - set(group.axes))
     return inner or all(own[: sum(own)])
+
+
+def _is_repeated(index: Index, group: Group) -> bool:
+    """Whether elements are needed again for other indices of the outer axes: the variance of a channel for every row of every sample."""
+    used = {axis for part in index for axis in axes_of(part)}
+    return bool(used) and any(axis not in used and axis.size != 1 for axis in group.axes[:-1])
 
 
 def _stays_readable(index: Index, moved: Index, group: Group) -> bool:

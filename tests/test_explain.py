@@ -420,3 +420,15 @@ def test_what_compiling_made_is_told_like_any_other() -> None:
     assert program.graph.outputs[0].node is loss.node.operands[0].node
     assert "passes" not in str(gd.explain(gd.grad(loss, x)))
     assert loss.node.operands[0].node.provenance.declared.sources == loss.node.provenance.sources
+
+
+def test_the_derivative_of_a_quotient_is_written_out() -> None:
+    x, y = gd.placeholder("x", ("N",)), gd.placeholder("y", ("N",))
+    assert lines_of(gd.grad((x / y).sum(), y))[-1].startswith("dL/dy = −x/y²")
+
+
+def test_lines_of_a_loop_name_their_own_rules() -> None:
+    x, w = gd.placeholder("x", ("N", 3)), gd.parameter(np.eye(3, dtype="f"), "W")
+    last, _ = gd.scan(lambda h, _: (gd.tanh(h @ w), h), x, length=5)
+    rules = {step.rule for step in gd.explain(gd.grad((last**2).sum(), w)).steps if step.rule}
+    assert {"tanh", "matmul"} <= rules

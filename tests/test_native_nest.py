@@ -182,6 +182,20 @@ def test_turned_runs_are_read_in_blocks(shape: tuple[int, ...]) -> None:
         np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("family", ["x86-64", "avx2", "avx512"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_results_that_share_elements_are_reduced_together(dtype: str, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several rows with one array, few or many of them, short and long, with NaN among them."""
+    for rows, length, channels in [(3, 40, 9), (5, 7, 24), (13, 100, 8), (27, 33, 12), (60, 33, 12), (2, 2, 10)]:
+        x, a = gd.placeholder("x", (channels, rows, length), dtype), gd.placeholder("a", (channels, length), dtype)
+        z = x * a[:, None]
+        given = [np.random.default_rng(k).uniform(0.5, 1.5, one.shape).astype(dtype) for k, one in enumerate((x, a))]
+        given[0][3, 1, 1] = np.nan
+        with np.errstate(invalid="ignore"), running_as(family, monkeypatch):
+            for output in (gd.max(z, -1), gd.sum(z, -1) * 2.0, gd.prod(z, -1), gd.sin(gd.min(z, -1))):
+                assert_close(gd.compile(output, [x, a])(*given), gd.compile(output, [x, a], backend="numpy")(*given), NATIVE[dtype])
+
+
 def test_lanes_are_as_wide_as_what_differs_from_place_to_place() -> None:
     """A double that is the same everywhere, as a rate by the step, leaves lanes of singles as they are."""
 

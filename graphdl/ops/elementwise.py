@@ -11,7 +11,7 @@ import numpy as np
 
 from ..constraints import unify
 from ..errors import ShapeError, TypeRuleError
-from ..formula import Call, Formula
+from ..formula import Call, Formula, number
 from ..ir import Node, Tensor, as_tensor
 from ..ir.node import FUNCTIONS
 from ..kernel import interpretation
@@ -21,6 +21,8 @@ from ..op import REGISTRY, Access, Array, Op
 from ..sizes import Size
 from ..types import Shape, TensorType, is_floating, promote, promote_scalar
 from .source import full, full_value
+
+_SHORT = 4  # functions in a derivative of several operands that is written out
 
 
 class Elementwise(Op):
@@ -136,6 +138,9 @@ class PartialDerivative(Elementwise):
         return interpretation.evaluate(declared, operands)
 
     def formula(self, node: Node, *operands: Formula) -> Formula:
+        slope = self.scalar(tuple(x.dtype for x in node.operands))
+        if self.arity > 1 and sum(isinstance(x, Scalar) for x in walk(slope)) <= _SHORT:
+            return _written(slope, node, operands)
         of = self.of.formula(node, *operands)
         function = of.function if isinstance(of, Call) else self.of.name
         primes = of.primes + 1 if isinstance(of, Call) else 1
@@ -179,6 +184,22 @@ def as_graph(expression: Expr, operands: Sequence[Tensor]) -> Tensor:
             arguments = tuple(values[operand.number] for operand in x.operands)
             op = _op_of_function(x.function)
             values[x.number] = op(*arguments) if op else FUNCTIONS["astype"](arguments[0], x.dtype)
+    return values[expression.number]
+
+
+def _written(expression: Expr, node: Node, operands: Sequence[Formula]) -> Formula:
+    """A scalar expression as mathematics."""
+    values: dict[int, Formula] = {}
+    for x in walk(expression):
+        if isinstance(x, Variable):
+            values[x.number] = operands[x.position]
+        elif isinstance(x, Const):
+            values[x.number] = number(x.value)
+        else:
+            assert isinstance(x, Scalar)
+            arguments = [values[operand.number] for operand in x.operands]
+            op = _op_of_function(x.function)
+            values[x.number] = op.formula(node, *arguments) if op else Call(x.function, tuple(arguments))
     return values[expression.number]
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -26,14 +24,11 @@ from graphdl.kernel.expression import (
     walk,
 )
 from graphdl.kernel.program import Kernel, Store
-from graphdl.sizes import Atom, Combined, Dim, Substitution, SymbolAtom, as_size, atoms_of, content, divides, linear_in, product, substitute, terms_of
+from graphdl.sizes import Atom, Combined, Dim, Substitution, as_size, atoms_of, divides, linear_in, product, substitute, terms_of
 from graphdl.types import Shape
 
 from .recombination import recombined
 from .strided import MOST, is_strided
-
-FEW_LOADS = 6  # of a kernel whose slices' beginnings may be arguments: each takes a register
-LARGE = 16  # sizes and strides from here on are arguments of shared kernels; smaller ones are worth code of their own
 
 
 def strides_of(shape: Shape) -> tuple[Dim, ...]:
@@ -173,7 +168,7 @@ def _merge_domain(flat: Flat) -> Flat:
     """Neighbouring axes a, b become one wherever every offset moves by size(b) steps of b for one of a."""
     for first, second in zip(flat.axes, flat.axes[1:], strict=False):
         together = all((first in store.axes) == (second in store.axes) for store in flat.stores)
-        indices = [part for store in flat.stores for part in (store.index[0], *_offsets(store.value))]
+        indices = [part for store in flat.stores for part in (store.index[0], *offsets_of(store.value))]
         alike = together and all(is_mergeable(index, first, second) for index in indices)
         if not alike or any(_used_otherwise(s.value, first, second) for s in flat.stores):
             continue
@@ -190,7 +185,7 @@ def _with_long_vectors(flat: Flat) -> Flat:
         return flat
     *outer, long, short = flat.axes
     few = isinstance(short.size, int) and short.size <= MOST and not (isinstance(long.size, int) and long.size <= MOST)
-    offsets = [part for store in flat.stores for part in (store.index[0], *_offsets(store.value))]
+    offsets = [part for store in flat.stores for part in (store.index[0], *offsets_of(store.value))]
     if not few or not all(_is_dense(offset, long) for offset in offsets):
         return flat
     axes = (*outer, short, long)
@@ -226,7 +221,7 @@ def merge_reduced(root: Expr, merged: dict[Expr, Expr]) -> Expr:
         k = 0
         while x.kind not in ("argmax", "argmin") and k + 1 < len(axes):
             first, second = axes[k], axes[k + 1]
-            if all(is_mergeable(index, first, second) for index in _offsets(body)) and not _used_otherwise(body, first, second):
+            if all(is_mergeable(index, first, second) for index in offsets_of(body)) and not _used_otherwise(body, first, second):
                 both = fresh_axis(first.size * second.size)
                 body = substitute_axes(body, {first: 0, second: as_size(both)})
                 axes[k : k + 2] = [both]
@@ -237,82 +232,8 @@ def merge_reduced(root: Expr, merged: dict[Expr, Expr]) -> Expr:
     return transform(root, leaf)
 
 
-def share(flat: Flat, kept: Axis | None = None) -> tuple[Flat, dict[Atom, Dim]]:
-    """The nest with its larger sizes and strides as symbols, and their values: nests that differ only in them get one code.
-
-    Of a symbolic size or stride it is the number that divides it: 96*H*W and 42*H*W are one. Every place gets a symbol of its own,
-    so that which of the numbers happen to be equal does not matter; equal places of one buffer get the same, so that equal
-    reductions stay one expression. The axis `kept` keeps its size, and steps over all of it and of other known ones stay as well.
-    Where a load goes through several reduced axes as through one, their numbers stay: they are what tells it.
-    """
-    values: dict[Atom, Dim] = {}
-    reductions = list(dict.fromkeys(x for store in flat.stores for x in walk(store.value) if isinstance(x, Reduce)))
-    united = {x: _united_axes(x) for x in reductions}
-    told = {axis for axes in united.values() for axis in axes[1:]}
-
-    def named(size: Dim) -> Dim:
-        number = content(size)
-        if number < LARGE:
-            return size
-        atom = SymbolAtom(f"#{len(values)}")
-        values[atom] = number
-        return size // number * as_size(atom)
-
-    reduced = [axis for x in reductions for axis in x.reduced]
-    renamed = {axis: fresh_axis(axis.size if axis in told or axis is kept else named(axis.size)) for axis in dict.fromkeys((*flat.axes, *reduced))}
-    axes = [*renamed.values()]
-    runs = _runs(flat.axes) if kept is not None else {}
-    groups = [[renamed[axis] for axis in one] for one in united.values() if one]
-    flat = rename(flat, {old: as_size(new) for old, new in renamed.items()}, tuple(renamed[axis] for axis in flat.axes), {k: (v,) for k, v in renamed.items()})
-
-    @functools.cache
-    def strides(buffer: Buffer, offset: Dim) -> Dim:
-        through = {axis for group in groups if _goes_through(offset, group) for axis in group}
-        for axis in axes:
-            parts = linear_part(offset, axis)
-            if parts is not None and content(parts[0]) >= LARGE and axis not in through and parts[0] != runs.get(axis):
-                offset = named(parts[0]) * as_size(axis) + parts[1]
-        return begin(offset)
-
-    def begin(offset: Dim) -> Dim:
-        """The offset with the number that is added to it as a symbol: a slice of one operand is like another."""
-        start = dict(terms_of(offset)).get((), 0)
-        return offset - start + named(start) if few else offset
-
-    def leaf(x: Expr) -> Expr | None:
-        if isinstance(x, IndexValue):
-            return index_value(begin(x.index))
-        return load(x.buffer, (strides(x.buffer, x.index[0]),)) if isinstance(x, Load) else None
-
-    few = sum(isinstance(x, Load) for x in walk(*(store.value for store in flat.stores))) <= FEW_LOADS
-    stores = tuple(Store(s.buffer, s.axes, (strides(s.buffer, s.index[0]),), transform(s.value, leaf)) for s in flat.stores)
-    return Flat(flat.axes, stores), values
-
-
-def _runs(axes: Sequence[Axis]) -> dict[Axis, int]:
-    """How many elements stand for one step of an axis where those after it are of known size and lie as one."""
-    found: dict[Axis, int] = {}
-    length = 1
-    for axis in reversed(axes):
-        found[axis] = length
-        if not isinstance(axis.size, int):
-            break
-        length *= axis.size
-    return found
-
-
-def _united_axes(x: Reduce) -> list[Axis]:
-    """All reduced axes if there are several and some load goes through them as through one."""
-    axes = list(x.reduced)
-    return axes if len(axes) > 1 and any(_goes_through(offset, axes) for offset in _offsets(x.body)) else []
-
-
-def _goes_through(offset: Dim, axes: Sequence[Axis]) -> bool:
-    used = any(axis in axes_of(offset) for axis in axes)
-    return used and all(is_mergeable(offset, first, second) for first, second in itertools.pairwise(axes))
-
-
-def _offsets(root: Expr) -> list[Dim]:
+def offsets_of(root: Expr) -> list[Dim]:
+    """The offsets of all loads in flat expressions."""
     return [x.index[0] for x in walk(root) if isinstance(x, Load)]
 
 

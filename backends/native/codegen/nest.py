@@ -6,7 +6,7 @@ tiles    out[.., i, j] = f(loads[.., j, i])        tasks: .. and blocks of i; la
 staged   out[.., i, r..] = f(.., g(loads[.., i]))  tasks: .. and blocks of i; lanes along i for g, along (i, r..), which are few, for f
 column   out[i.., j] = Reduce_k f(loads[k, j])     like a map: each lane reduces for itself
 lines    out[i, .., j] = f(loads, Reduce over i)   tasks: .. and blocks of j; each lane reduces for itself, then goes along i
-whole    out[i..]    = Reduce_k f(loads[.., k])    tasks: i..; lanes along k
+whole    out[i..]    = Reduce_k f(loads[.., k])    tasks: i.., but for a few last ones whose results are reduced together; lanes along k
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from graphdl.types import is_floating
 from ..llvm import I64, Function, Value
 from ..target import Target
 from .affine import Flat, linear_part
+from .beside import axes_beside
 from .function import KernelFunction
 from .reduction import contiguous_axis, is_unrolled, unroll_of
 from .registers import itemsize
@@ -82,7 +83,8 @@ def schedule_nest(flat: Flat, target: Target, inside: int | None = None) -> Nest
     if not flat.axes:
         return _fitted("whole", (), (), None, lanes, single, 0)
     if reductions and not _column_like(reductions, flat):
-        return _fitted("whole", flat.axes, (), None, lanes, single, 0)
+        beside = axes_beside(flat, target.vector_registers)
+        return _fitted("whole", flat.axes[: len(flat.axes) - beside], flat.axes[len(flat.axes) - beside :], None, lanes, single, 0)
     vector = flat.axes[-1]
     shallow = min(len(store.axes) for store in flat.stores)
     if shallow < len(flat.axes):  # some stores end before the innermost axes: those stay inside one task

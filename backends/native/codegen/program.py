@@ -16,7 +16,7 @@ from ..contraction import Chooser, Shape, modelled
 from ..contraction import plan as plan_contraction
 from ..llvm import Module
 from ..target import Target
-from .affine import Flat, flatten, share
+from .affine import Flat, flatten
 from .blocks import in_blocks
 from .depthwise import emit_planes
 from .entry import EntryWriter
@@ -29,6 +29,7 @@ from .nest import has_short_rows, schedule_nest, work_of
 from .planes import Cut, Plane, cut_of, plane_of, tasks_of
 from .product import Product
 from .product_match import in_panels, match_product
+from .sharing import share
 from .steps import emit_cumulative, emit_scatter
 from .stream import STREAMS, streaming
 from .written import WrittenFunctions, replace_buffer

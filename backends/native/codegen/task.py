@@ -12,6 +12,7 @@ from graphdl.sizes import as_size
 from ..llvm import I1, I64, Value
 from .accumulation import accumulate
 from .affine import Flat
+from .beside import emit_beside
 from .fetch import rows_of
 from .function import KernelFunction
 from .loops import VectorLoop, carrying_nothing, store_all, vector_loop
@@ -61,6 +62,8 @@ class Task:
             self._lines(block)
         elif self.schedule.kind == "tiles":
             self._tiles(block)
+        elif self.schedule.kind == "whole" and self.deeper:
+            emit_beside(self.emitter, self.deeper, self.schedule.inner)
         elif self.schedule.kind == "staged":
             self._staged(self.schedule.inner, block)
         elif self.deeper:
