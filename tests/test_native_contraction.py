@@ -288,6 +288,26 @@ def test_known_sizes(layout: str, size: tuple[int, int, int]) -> None:
 
 
 @pytest.mark.parametrize("family", ["avx512", "avx2", "x86-64", "neon"])
+@pytest.mark.parametrize("layout", ["nn", "nt", "tn"])
+@pytest.mark.parametrize("step", [7, 128])
+def test_multiples_of_a_known_number(step: int, layout: str, family: str) -> None:
+    """Which kernels there are does not change a bit."""
+    target = runnable(family)
+    product, other = (Product(Case(layout, expressions="e", known=known), target) for known in (Known(m_step=step), UNKNOWN))
+    for count, k, n in ((0, 5, 7), (1, 9, 40), (2, 300, 33), (5, 20, 100)):
+        shape = Shape(2, step * count, n, k)
+        check(product, shape)
+        given = operands(product.case, shape)
+        np.testing.assert_array_equal(product.run(shape, *given), other.run(shape, *given))
+
+
+def test_multiples_need_few_micro_kernels() -> None:
+    module, _ = Case("nn", known=Known(m_step=128)).emit(named("avx512"))
+    rows = {int(name.split("_")[2].split("x")[0]) for name in module.functions if name.startswith("contract")}
+    assert rows == {12, 13, 14}
+
+
+@pytest.mark.parametrize("family", ["avx512", "avx2", "x86-64", "neon"])
 @pytest.mark.parametrize("expressions", ["", "abe", "i"])
 @pytest.mark.parametrize("layout", ["nn", "nt", "tn", "tt"])
 @pytest.mark.parametrize("n", [1, 3])

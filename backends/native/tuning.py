@@ -135,8 +135,8 @@ class _Trial:
 def _known_of(schedule: Schedule, shape: Sizes) -> Known:
     """The sizes that were known of the product: the trial is emitted like it."""
     own = shape.transposed() if schedule.transposed else shape
-    sizes = {name: None if getattr(schedule.known, name) is None else getattr(own, name) for name in ("batch", "m", "n", "k")}
-    return Known(**sizes)
+    sizes = {name: getattr(own, name) for name in ("batch", "m", "n", "k") if getattr(schedule.known, name) is not None}
+    return replace(schedule.known, **sizes)
 
 
 def _is_measurable(schedule: Schedule, traits: tuple[Traits, Traits], shape: Sizes) -> bool:

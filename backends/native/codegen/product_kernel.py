@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from graphdl.kernel.expression import Axis, Buffer, Expr, Load
-from graphdl.sizes import Dim
+from graphdl.sizes import Dim, content
 from graphdl.types import TensorType
 
 from ..contraction import Chooser, Contraction, Direct, Indexed, Known, Operand, Parts, Schedule, Shape, Traits, emit_contraction, modelled
@@ -136,8 +136,7 @@ def emit_product(
 ) -> ProductKernels:
     """Write the kernels of a product; `shape` has the sizes as far as they are known, which the kernels take as arguments."""
     traits = left_traits(p), right_traits(p)
-    known = Known(*(size if isinstance(size, int) else None for size in (shape.batch, shape.m, shape.n, shape.k)))
-    schedule = Schedule.choose(target, REGISTER[p.reduction.dtype], *traits, known, p.integers)
+    schedule = Schedule.choose(target, REGISTER[p.reduction.dtype], *traits, _known(shape), p.integers)
     schedule = replace(schedule, cut=choose(schedule, traits, shape))
     arguments = Arguments()
     packed = [Buffer(f"packed_{side}", TensorType("uint8", ()), "temporary") for side in "ab"]
@@ -153,3 +152,9 @@ def emit_product(
 
     contraction = emit_contraction(module, schedule, name, prepare)
     return ProductKernels(contraction, schedule, arguments, packed[0], packed[1])
+
+
+def _known(shape: Shape[Dim]) -> Known:  # type: ignore[type-var]
+    """What is known of the sizes when the kernels are written."""
+    batch, m, n, k = (size if isinstance(size, int) else None for size in (shape.batch, shape.m, shape.n, shape.k))
+    return Known(batch, m, n, k, max(content(shape.m), 1), max(content(shape.n), 1))

@@ -1,6 +1,7 @@
 """Which micro-kernels a contraction needs, and the choice among them at run time.
 
-A known m has at most two tile heights; otherwise every height may occur and a table of function pointers is indexed by it.
+A known m has at most two tile heights. Of others a number may be known that divides them: tiles of 14 rows for multiples of 128 have 12 rows at
+least. A table of function pointers is indexed by the heights that may occur.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ class MicroKernels:
 
     def _heights(self, most: int, rows: int) -> list[int]:
         """The heights up to `most` that occur if tiles have at most `rows` rows."""
-        if self.m is None:
-            return list(range(1, most + 1))
-        tiles = max(-(-self.m // rows), 1)
-        return sorted({max(min(height, most), 1) for height in (self.m // tiles, -(-self.m // tiles))})
+        if self.m is not None:
+            tiles = max(-(-self.m // rows), 1)
+            return sorted({max(min(height, most), 1) for height in (self.m // tiles, -(-self.m // tiles))})
+        step = self.schedule.known.m_step
+        least = min(m // -(-m // rows) for m in range(step, rows * rows + step, step))
+        return list(range(min(least, most), most + 1))
 
     def full(self, rows: Value, vectors: int | None = None, *, masked: bool, streams: bool = True) -> Value:
         """The micro-kernel for a panel of B, at the height `rows`; for its first `vectors` only, if they are given."""
@@ -71,7 +74,7 @@ class MicroKernels:
         if len(heights) <= 2:
             is_least = self.f.compare("sle", rows, I64.const(heights[0]))
             return self.f.select(is_least, Value(f"@{names[heights[0]]}", PTR), Value(f"@{names[heights[-1]]}", PTR))
-        entries = ["null"] + [f"@{names[height]}" for height in heights]
+        entries = ["null"] * heights[0] + [f"@{names[height]}" for height in heights]
         table = f"{names[heights[0]]}.to.{heights[-1]}"
         self.f.module.globals.setdefault(table, f"@{table} = internal constant [{len(entries)} x ptr] [{', '.join('ptr ' + entry for entry in entries)}]")
         return self.f.load(self.f.offset(Value(f"@{table}", PTR), rows, "ptr"), PTR)

@@ -29,15 +29,22 @@ BYTE_ROWS = 2304  # of a panel of bytes that a task packs for itself
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """The sizes that are known when code is emitted."""
+    """The sizes that are known when code is emitted; of m and n else a number that divides them."""
 
     batch: int | None = None
     m: int | None = None
     n: int | None = None
     k: int | None = None
+    m_step: int = 1
+    n_step: int = 1
+
+    @property
+    def least_m(self) -> int:
+        """The least m that there may be besides 0."""
+        return self.m_step if self.m is None else self.m
 
     def transposed(self) -> Known:
-        return Known(self.batch, self.n, self.m, self.k)
+        return Known(self.batch, self.n, self.m, self.k, self.n_step, self.m_step)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +190,7 @@ class Schedule:
 
     @property
     def flat(self) -> tuple[Tile, ...]:
-        return self.table.flat if self.reads_b_in_place else ()
+        return tuple(tile for tile in self.table.flat if tile.rows >= self.known.least_m) if self.reads_b_in_place else ()
 
     @property
     def sums_per_tile(self) -> int:
@@ -205,7 +212,7 @@ class Schedule:
         """Few rows; or few columns, where they are not known to be: a panel would be mostly padding."""
         if not self.has_dots:
             return 0 * s.m
-        few = self._at_most(s.m, s.k, SHORT_K, self.dot_rows)
+        few = self._has_few_rows(s, s.k, SHORT_K, self.dot_rows)
         return few if self.known.n is not None else few + (1 - few) * at_most(s.n, NARROW)
 
     def packs_a(self, s: Shape[Q]) -> Q:
@@ -224,7 +231,7 @@ class Schedule:
         if self.indexes_b:
             return 0 * s.m
         if self.reads_b_in_place:
-            return 1 - self._at_most(s.m, s.n, SHORT_ROW, self.cut.in_place_rows)
+            return 1 - self._has_few_rows(s, s.n, SHORT_ROW, self.cut.in_place_rows)
         return 1 - self.uses_dots(s)
 
     def shares_pieces(self, s: Shape[Q]) -> Q:
@@ -233,10 +240,12 @@ class Schedule:
             return 0 * s.m
         return at_most(s.batch * self.panels(s), FEW_PANELS - 1) * (1 - at_most(self.groups(s), 1))
 
-    def _at_most(self, x: Q, extent: Q, short: int, limits: tuple[int, int]) -> Q:
-        """1 where x <= the first limit if `extent` <= `short`, where x <= the second otherwise."""
+    def _has_few_rows(self, s: Shape[Q], extent: Q, short: int, limits: tuple[int, int]) -> Q:
+        """1 where m <= the first limit if `extent` <= `short`, where m <= the second otherwise."""
+        if max(limits) < self.known.least_m:
+            return 0 * s.m
         is_short = at_most(extent, short)
-        return is_short * at_most(x, limits[0]) + (1 - is_short) * at_most(x, limits[1])
+        return is_short * at_most(s.m, limits[0]) + (1 - is_short) * at_most(s.m, limits[1])
 
     def depth(self, s: Shape[Q]) -> Q:
         """The elements of k that the micro-kernel steps through: words, where there are four in one."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from functools import partial
 
 from graphdl.errors import BackendError
 
@@ -77,15 +76,15 @@ def _read(data: bytes) -> ObjectFile:
         raise ValueError("rows of another length")
     rows = [_SECTION.unpack_from(data, table + length * k) for k in range(count)]
     sections = {k: _section(data, row) for k, row in enumerate(rows) if row[1] in (_PROGRAM, _ZEROS) and row[2] & _ALLOCATED}
-    symbols: tuple[Symbol, ...] = ()
+    symbols: list[Symbol] = []
     for row in rows:
         if row[1] == _SYMBOLS:
-            symbols = tuple(map(partial(_symbol, _bytes(data, rows[row[6]])), _SYMBOL.iter_unpack(_bytes(data, row))))
+            symbols = [_symbol(_bytes(data, rows[row[6]]), entry) for entry in _SYMBOL.iter_unpack(_bytes(data, row))]
     found = []
     for row in rows:
         if row[1] == _ADDENDS and row[7] in sections:
             found += [Relocation(row[7], place, type, symbols[symbol], addend) for place, type, symbol, addend in _RELOCATION.iter_unpack(_bytes(data, row))]
-    return ObjectFile(sections, symbols, tuple(found))
+    return ObjectFile(sections, tuple(symbols), tuple(found))
 
 
 def _section(data: bytes, row: tuple[int, ...]) -> Section:
