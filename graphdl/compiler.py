@@ -20,6 +20,7 @@ from .errors import CompileError, FormatError, GraphdlError
 from .ir import Graph, Tensor, as_tensor, derived
 from .ops.elementwise import describe
 from .pipeline import Compilation, Record
+from .threads import usable_cores
 
 if TYPE_CHECKING:
     from .stored import StoredProgram
@@ -177,9 +178,11 @@ def prepare(
     if mode not in MODES:
         raise CompileError(f"mode is one of {', '.join(MODES)}, not {mode!r}")
     changes = _checked_updates(dict(updates or {}))
-    if mode == "train":
-        changes |= _random_updates(Graph([*ends, *changes.values()]), changes)
-    source = Graph([*ends, *changes.values()], inputs)
+    source = Graph([*ends, *changes.values()])
+    if mode == "train" and (random := _random_updates(source, changes)):
+        changes |= random
+        source = Graph([*ends, *changes.values()])
+    source = source if inputs is None else source.taking(inputs)
     return Compilation(Declaration(source, len(ends), tuple(changes)), passes, mode)
 
 
@@ -199,11 +202,6 @@ def backends() -> tuple[str, ...]:
     """The names of the backends: the folders of `graphdl.backends`, each of which exports `build`."""
     package = importlib.import_module("graphdl.backends")
     return tuple(info.name for info in pkgutil.iter_modules(package.__path__) if info.ispkg)
-
-
-def usable_cores() -> int:
-    """The number of cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _checked_updates(updates: dict[Any, Any]) -> dict[Tensor, Tensor]:

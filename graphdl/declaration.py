@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .ir import Graph, Tensor
+from .ops.source import values_of
 from .signature import Signature
 
 Array = np.ndarray[Any, Any]
@@ -62,4 +63,4 @@ class Declaration:
     @property
     def state(self) -> tuple[Array, ...]:
         """The arrays of the parameters, in their order."""
-        return tuple(tensor.value for tensor in self.parameters)
+        return values_of(self.parameters)

@@ -6,6 +6,8 @@ from __future__ import annotations
 class GraphdlError(Exception):
     """Base of every error that graphdl raises on purpose."""
 
+    is_told: bool = False  # whether the op, its operands and the user's line stand in the message
+
 
 class ShapeError(GraphdlError, ValueError):
     """Shapes or sizes do not agree, when declaring a graph or when calling a program."""

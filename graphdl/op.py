@@ -6,13 +6,14 @@ import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import numpy as np
 
+from .errors import IndexOutOfRangeError, ShapeError, TypeRuleError
 from .formula import Call, Formula
 from .ir import Node, Tensor, make_node
-from .ir.node import FUNCTIONS, REGISTRY
+from .ir.node import FUNCTIONS, REGISTRY, tell
 from .ir.recurrence import Recurrence
 from .kernel.expression import Expr, Index
 from .sizes import Dim, Size, bind
@@ -27,9 +28,24 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def function(defined: F) -> F:
-    """Make `defined` public: `gd.<name>` and, with a tensor first, `tensor.<name>`."""
-    FUNCTIONS[defined.__name__.rstrip("_")] = defined
-    return defined
+    """Make `defined` public: `gd.<name>` and, with a tensor first, `tensor.<name>`. What it refuses is told with its operands and the user's line."""
+    name = defined.__name__.rstrip("_")
+
+    @functools.wraps(defined)
+    def public(*arguments: Any, **options: Any) -> Any:
+        try:
+            return defined(*arguments, **options)
+        except (ShapeError, TypeRuleError, IndexOutOfRangeError) as error:
+            raise tell(error, name, _tensors(arguments)) from None
+
+    FUNCTIONS[name] = public
+    return cast(F, public)
+
+
+def _tensors(arguments: Sequence[Any]) -> list[Tensor]:
+    """The tensors among arguments and in lists of them."""
+    listed = (one for argument in arguments for one in (argument if isinstance(argument, (list, tuple)) else (argument,)))
+    return [one for one in listed if isinstance(one, Tensor)]
 
 
 @dataclass(frozen=True)

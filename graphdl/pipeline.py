@@ -13,7 +13,7 @@ from typing import ClassVar
 from .budget import Budget
 from .declaration import Declared
 from .errors import CompileError
-from .ir import Graph
+from .ir import Graph, rewriting
 from .program import CompiledGraph
 from .rewrite.regions import everywhere
 
@@ -90,7 +90,8 @@ def run_passes(graph: Graph, passes: Sequence[Pass], *, verify: bool = False) ->
     record = Record()
     for one in passes:
         started = time.perf_counter()
-        result = everywhere(one.run, graph, one.name) if one.enters_bodies else one.run(graph)
+        with rewriting():
+            result = everywhere(one.run, graph, one.name) if one.enters_bodies else one.run(graph)
         fired = any(new is not old for new, old in zip(result.outputs, graph.outputs, strict=True))
         record.changes.append(Change(one.name, len(graph.nodes), len(result.nodes), time.perf_counter() - started, fired))
         if fired:

@@ -22,20 +22,20 @@ _DIGITS = {"float16": 11, "bfloat16": 8, "float32": 24, "float64": 53}
 
 
 class _Initial:
-    """The stream from which parameters get their initial values."""
+    """The streams from which parameters get their initial values, one after the other."""
 
-    generator = np.random.Generator(np.random.Philox(0))
+    seeds = np.random.SeedSequence(0)
 
 
 def seed(number: int) -> None:
     """Start again with `number`: the default state at step 0 (stream numbers go on), and the initial values of parameters."""
     default_state().seed(number)
-    _Initial.generator = np.random.Generator(np.random.Philox(number))
+    _Initial.seeds = np.random.SeedSequence(number)
 
 
 def initial_values() -> np.random.Generator:
-    """The generator of parameters' initial values: the same seed and order of declaration give the same values."""
-    return _Initial.generator
+    """The generator of the next parameter's initial values: the same seed and order of declaration give the same ones, whenever they are drawn."""
+    return np.random.Generator(np.random.Philox(_Initial.seeds.spawn(1)[0]))
 
 
 def bits(shape: Any, state: RandomState | None = None) -> Tensor:

@@ -55,6 +55,8 @@ class Signature:
 
         Raises CallError for missing, repeated, unknown or unfit arguments and ShapeError for a wrong rank.
         """
+        if len(arguments) == 1 and isinstance(arguments[0], Mapping):
+            raise CallError("the program takes arrays by position or by name, not a mapping: give its entries by name, as program(**arrays)")
         if len(arguments) > len(self.names):
             raise CallError(f"the program takes {len(self.names)} inputs ({', '.join(self.names)}), but {len(arguments)} were given")
         given = dict(zip(self.names, arguments, strict=False))

@@ -15,7 +15,7 @@ from functools import partial
 from typing import ClassVar
 
 from graphdl.control.scan import scan
-from graphdl.ir import Graph, Node, Tensor
+from graphdl.ir import Graph, Node, Tensor, told_later
 from graphdl.ir.graph import topological_order
 from graphdl.ops.attention import Attention
 from graphdl.ops.join import concatenate
@@ -43,7 +43,8 @@ class AttentionPieces(Pass):
     rank: ClassVar[int] = 80
 
     def run(self, graph: Graph) -> Graph:
-        found = [one for node in graph.nodes if isinstance(node.op, Attention) for one in _replacements(graph, node, node.op)]
+        with told_later():  # what is declared once more to be recognised knows what it knew
+            found = [one for node in graph.nodes if isinstance(node.op, Attention) for one in _replacements(graph, node, node.op)]
         return replace_groups(graph, found, self.name) if found else graph
 
 

@@ -71,7 +71,7 @@ def _rewritten(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor |
         if known and _has_many_zeros(op, w):
             return SpreadConvolution(_known(op.low), op.high, op.input_dilation, op.groups)(x, w)
         return _interleaved(op, x, w, counts) if known else None
-    if _has_many_taps(w.shape[2:], counts):
+    if _has_many_taps(w.shape[2:], counts) or _has_few_places(op, x, w, counts):
         return None if _is_settled(op, x) else _by_kernel(op, x, w, counts)
     if _is_product(op, w):
         return None
@@ -79,8 +79,10 @@ def _rewritten(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor |
 
 
 def _has_many_zeros(op: Convolution, w: Tensor) -> bool:
-    """Whether phases with as many taps each would multiply much by zero, and there are outputs enough for each to be a product of its own."""
+    """Whether phases with as many taps each would multiply much by zero, and each is no product, or has outputs enough to be one of its own."""
     outputs = divides(op.groups, w.shape[0])
+    if outputs == 1:  # every channel for itself: together the phases would be products of a few rows
+        return True
     if not isinstance(outputs, int) or outputs < MANY_OUTPUTS:
         return False
     given = list(zip(_known(w.shape[2:]), _known(op.low), op.input_dilation, strict=True))
@@ -118,6 +120,16 @@ def _has_many_taps(kernel: Shape, counts: Shape) -> bool:
         return False
     taps = [size for size in kernel if isinstance(size, int)]
     return len(taps) < len(kernel) or math.prod(taps) > product(counts)  # type: ignore[operator]
+
+
+def _has_few_places(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> bool:
+    """Whether the places of a sample's results fill no vector and samples do: then panels are columns of samples, place by place."""
+    places, samples = product(counts), x.shape[0]
+    if not isinstance(places, int) or not isinstance(samples, int) or places >= FEW_COLUMNS or samples < PANEL:
+        return False
+    columns = samples * _taps_beside(op, x, counts)
+    wasted = -columns % FEW_COLUMNS
+    return 8 * wasted <= columns and product(w.shape[2:]) != 1 and _is_product(op, w)
 
 
 def fitted(x: Tensor, low: Sequence[Dim], sizes: Sequence[Dim]) -> Tensor:
@@ -238,7 +250,7 @@ def _by_kernel(op: Convolution, x: Tensor, w: Tensor, counts: Shape) -> Tensor:
     weights = reshape(w, (groups, outputs, inner * product(kernel)))
     apart = reshape(padded, (x.shape[0], groups, inner, *grid))
     beside = _taps_beside(op, x, counts)
-    if isinstance(x.shape[0], int) and x.shape[0] * beside < FEW_COLUMNS:
+    if (x.shape[0] if isinstance(x.shape[0], int) else 1) * beside < FEW_COLUMNS:  # of samples there may be one
         rows = Patches(kernel, counts, op.strides, op.dilation)(apart)
         matrix = reshape(rows, (groups, x.shape[0] * product(counts), inner * product(kernel)))
         found = reshape(Matmul()(weights, swapaxes(matrix, -1, -2)), (groups * outputs, x.shape[0], *counts))

@@ -23,6 +23,7 @@ from .unpacking import Unpacking
 MAX_NODES = 48  # a kernel with more would spill registers and take long to compile
 MAX_INPUTS = 24
 HEAVY = 10  # scalar operations from which computing twice costs more than storing
+COSTLY = 4  # scalar operations, such as a root or a division, that are not done again for every row of a picture
 LITTLE = 2  # scalar operations that every reader may do again
 KINDS = ("pointwise", "injective", "reduction", "row", "contraction")
 
@@ -81,7 +82,7 @@ class Partition:
         for group in dict.fromkeys(self.home.values()):
             if not group.axes or group.has_contraction or group.depth == len(group.axes):
                 continue
-            shared = [(tensor, group.shape, group.depth) for tensor in sorted(group.inputs, key=lambda one: one.node.number) if tensor.shape == group.shape]
+            shared = [(tensor, group.shape, group.depth) for tensor in sorted(group.inputs, key=lambda one: one.node.number) if self._goes_along(tensor, group)]
             siblings = (readers[key] for key in shared if key in readers)
             sibling = next((one for one in siblings if self._may_merge(one, group)), group)
             if sibling is not group:
@@ -96,6 +97,10 @@ class Partition:
         for other in alike[1:]:
             if self._may_merge(alike[0], other):
                 self._merge(alike[0], other)
+
+    def _goes_along(self, tensor: Tensor, group: Group) -> bool:
+        """Whether a group reads a tensor in the order of its own domain: two that read it in different orders would gain nothing together."""
+        return tensor.shape == group.shape and any(not _is_turned(index, group) for index in self.uses[tensor.node][group])
 
     def _may_merge(self, one: Group, other: Group) -> bool:
         fits = len(one.accesses) + len(other.accesses) <= MAX_NODES and len(one.inputs | other.inputs) <= MAX_INPUTS
@@ -188,17 +193,16 @@ class Partition:
         return not any(self._reaches(other, group) for other in readers if other is not group)
 
     def _reaches(self, start: Group, goal: Group) -> bool:
-        """Whether results of `start` are needed, however indirectly, by `goal`."""
-        seen, stack = {id(start)}, [start]
+        """Whether results of `start` are needed, however indirectly, by `goal`: sought from there, as little is placed yet of what comes before it."""
+        seen, stack = {id(goal)}, [goal]
         while stack:
             group = stack.pop()
-            if group is goal:
+            if group is start:
                 return True
-            for node in group.outputs:
-                for reader in self.uses[node]:
-                    if reader is not group and node not in reader.accesses and id(reader) not in seen:
-                        seen.add(id(reader))
-                        stack.append(reader)
+            sources = (self.home.get(tensor.node) for tensor in group.inputs)
+            fresh = [source for source in sources if source is not None and id(source) not in seen]
+            seen.update(map(id, fresh))
+            stack.extend(fresh)
         return False
 
     def _may_join(self, node: Node, reading: Reading, group: Group, accesses: set[Index]) -> bool:
@@ -214,11 +218,13 @@ class Partition:
         if reading.depth is not None:
             return self._reduction_fits(node, reading, group, accesses)
         if reading.is_free:
-            return not group.has_contraction or not any(_is_divided(read) for read in _moved_reads(reading, accesses))
+            return not group.has_contraction or all(_stays_readable(index, read, group) for index in accesses for _, read in reading.at(index))
         if group.has_contraction and any(not _within(index, group) for index in accesses):
             return widens(node) or is_narrow(node) or self.unpacking.is_unpacked(node)  # other sides of a product are read where they lie
         if node.op.pattern == "reduction" and accesses != {group.identity[: node.output.ndim]}:
             return False  # written out, it reads much for each result
+        if reading.flops >= COSTLY and any(_is_repeated(index, group) for index in accesses):
+            return False
         heavy = reading.flops >= HEAVY
         return not heavy or (len(accesses) <= 2 and all(_covers(index, group) for index in accesses))
 
@@ -240,11 +246,6 @@ def _own_group(node: Node, reading: Reading) -> tuple[Reading, Group]:
         return reading, Group(reading.axes, node.output.shape)
     own = pieces.reading()
     return own, Group(own.axes, pieces.shape, in_pieces=True)
-
-
-def _moved_reads(reading: Reading, accesses: Iterable[Index]) -> list[Index]:
-    """The indices at which the operands are read when the node is needed at `accesses`."""
-    return [moved for index in accesses for _, moved in reading.at(index)]
 
 
 def _large_source(node: Node) -> Tensor | None:
@@ -274,12 +275,42 @@ def _within(index: Index, group: Group) -> bool:
     return all(axes_of(part) <= set(group.axes) for part in index)
 
 
+def _is_turned(index: Index, group: Group) -> bool:
+    """Whether an axis of the domain is at another's place."""
+    others = (set(group.axes) - {axis} for axis in group.axes)
+    return any(not other.isdisjoint(axes_of(part)) for part, other in zip(index, others, strict=True))
+
+
 def _covers(index: Index, group: Group) -> bool:
     """Whether nothing is computed again along a leading axis: the axes used are leading ones, or reduced ones below them."""
     used = set().union(*(axes_of(part) for part in index)) if index else set()
     own = [axis in used for axis in group.axes]
     inner = bool(used - set(group.axes))
     return inner or all(own[: sum(own)])
+
+
+def _is_repeated(index: Index, group: Group) -> bool:
+    """Whether elements are needed again for other indices of the outer axes: the variance of a channel for every row of every sample."""
+    used = {axis for part in index for axis in axes_of(part)}
+    return bool(used) and any(axis not in used and axis.size != 1 for axis in group.axes[:-1])
+
+
+def _stays_readable(index: Index, moved: Index, group: Group) -> bool:
+    """Whether a product may as well read at `moved` what it needs at `index`: windows see an element often, so neighbours must stay neighbours."""
+    if _is_divided(moved):
+        return False
+    return not _has_windows(index, group) or _last_axes(index) == _last_axes(moved)
+
+
+def _has_windows(index: Index, group: Group) -> bool:
+    """Whether several elements of the group's domain need the same one, through different elements that are summed."""
+    axes = [{axis for axis in axes_of(part) if axis.size != 1} for part in index]
+    return any(own & set(group.axes) and own - set(group.axes) for own in axes)
+
+
+def _last_axes(index: Index) -> frozenset[Axis]:
+    """The axes along which neighbours in memory are read."""
+    return next((axes_of(part) for part in reversed(index) if axes_of(part)), frozenset())
 
 
 def _is_divided(index: Iterable[Dim]) -> bool:

@@ -99,8 +99,9 @@ class _Search:
     def _beyond(self, best: Occupancy) -> MemoryLimitError:
         least = self._bytes(best)
         reached = f"the least that was reached is {format_bytes(least)}, of which {format_bytes(best.beside)} are inputs, results, parameters and constants"
-        lines = [f"memory_limit: the program cannot be planned within {self.budget.told}; {reached}. The largest of the rest:"]
-        lines += [f"  {format_bytes(one.size)}: {one.tensor.type} of {one.tensor.node.told}" for one in best.largest(TOLD)]
+        lines = [f"memory_limit: the program cannot be planned within {self.budget.told}; {reached}."]
+        rest = [f"    {format_bytes(one.size)}: {one.tensor.type} of {one.tensor.node.told}" for one in best.largest(TOLD)]
+        lines += ["  The largest of the rest:", *rest] if rest else []
         lines.append("  A smaller batch takes less; gd.checkpoint(fn, ...) has whole parts computed again, and inside loops too.")
         return MemoryLimitError("\n".join(lines), self.budget.limit, least)
 

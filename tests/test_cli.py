@@ -85,6 +85,16 @@ def test_an_onnx_model_is_compiled_and_run(tmp_path: Path, arrays: dict[str, Any
     assert output["first"] == [float(value) for value in found.reshape(-1)[:6]]
 
 
+def test_results_of_an_onnx_model_have_its_names(tmp_path: Path, arrays: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    x = gd.placeholder("x", ("N", 6))
+    gd.onnx.save([gd.tanh(x), x + 1.0], tmp_path / "two.onnx", output_names=["curve", "file"])
+    assert main(["run", str(tmp_path / "two.onnx"), "--input", f"{tmp_path}/x.npy", "--output", f"{tmp_path}/two.npz"]) == 0
+    assert "curve" in capsys.readouterr().out
+    with np.load(tmp_path / "two.npz") as found:
+        assert sorted(found) == ["curve", "file"]
+        assert np.allclose(found["file"], arrays["x"] + 1)
+
+
 def test_saved_programs_are_inspected(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (row,) = compile_to(tmp_path, f"{model}:step", "--format", "program", capsys=capsys)
     for command in (["inspect", row["path"]], ["explain", row["path"]], ["profile", row["path"], "--size", "N=4"]):

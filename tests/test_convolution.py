@@ -62,6 +62,10 @@ WINDOWS = [
     (2, 600, 7, (5, 6), (3, 3), (1, 1), 1, (1, 1), 1),
     (2, 3, 8, (50,), (9,), (1,), 4, (1,), 1),
     (4, 2, 40, (400,), (100,), (7,), 0, (1,), 1),
+    (1, 1, 6, (500,), (128,), (32,), 0, (1,), 1),
+    (1, 2, 9, (300,), (160,), (1,), 0, (1,), 1),
+    (1, 8, 8, (9, 70), (3, 39), (1, 1), (1, 19), (1, 1), 1),
+    (1, 4, 16, (11, 64), (5, 5), (1, 3), (2, 1), (1, 1), 1),
 ]
 
 
@@ -73,6 +77,13 @@ SMALL_IMAGES: list[tuple[Any, ...]] = [
     (3, 66, 75, (7, 7), (3, 3), (1, 1), 1, (1, 1), 1),
     (2, 30, 160, (9, 11), (5, 5), (3, 2), 2, (1, 1), 2),
     (1, 20, 200, (6, 6), (1, 1), (2, 1), 0, (1, 1), 1),
+]
+# Results of a few places in many samples, or of a gradient's few taps in many channels: panels of samples, place by place.
+FEW_PLACES: list[tuple[Any, ...]] = [
+    (2, 33, 40, (4, 4), (3, 3), (2, 2), 1, (1, 1), 1),
+    (48, 7, 20, (3, 4), (3, 3), (1, 1), 1, (1, 1), 1),
+    (64, 12, 18, (5, 5), (2, 3), (2, 2), 0, (1, 1), 2),
+    (3, 50, 30, (3,), (3,), (1,), 1, (1,), 1),
 ]
 # Every channel for itself, in bands of rows: borders, strides, dilation, images shorter and longer than vectors and bands.
 PLANES: list[tuple[Any, ...]] = [
@@ -91,7 +102,7 @@ PLANES: list[tuple[Any, ...]] = [
 @pytest.mark.parametrize("family", [None, "avx2"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("is_known", [False, True], ids=["symbolic", "known"])
-@pytest.mark.parametrize("case", WINDOWS + SMALL_IMAGES + PLANES, ids=str)
+@pytest.mark.parametrize("case", WINDOWS + SMALL_IMAGES + FEW_PLACES + PLANES, ids=str)
 def test_windows_of_every_sort(case: tuple[Any, ...], is_known: bool, dtype: str, family: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """With bias, activation and a residual, and both gradients: native against the interpreter, on any number of threads the same bits."""
     if family is not None and (target.host().vector_bytes < 32 or not target.host().triple.startswith("x86_64")):
@@ -169,6 +180,19 @@ def test_nothing_to_convolve(shape: tuple[int, ...], backend: str) -> None:
     assert [value.shape for value in values] == [(shape[0], 4, 5, 5), shape, w.shape]
     assert not values[0].any()
     assert not values[2].any()
+
+
+def test_no_rows_beside_panels_that_lie_in_pieces() -> None:
+    """A kernel without outputs, its number symbolic, over a gradient's placed elements."""
+    rows, parts = gd.placeholder("rows", ("M", 3), "float64"), gd.placeholder("parts", (3, 2), "float64")
+    whole = gd.placeholder("whole", (8, 3), "float64")
+    (placed,) = gd.grad((whole[::3, ::2] * parts).sum(), [whole])
+    f = gd.compile([rows @ placed.transpose()], [rows, parts])
+    for count in (5, 0):
+        data = np.ones((count, 3)), np.ones((3, 2))
+        expected = np.zeros((count, 8))
+        expected[:, ::3] = 2
+        np.testing.assert_array_equal(f(*data)[0], expected)
 
 
 def test_a_kernel_larger_than_the_padded_input_is_refused() -> None:

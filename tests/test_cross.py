@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ import pytest
 
 import graphdl as gd
 from graphdl import nn, optim
+from graphdl.backends.native.runtime.jit import compile_object
+from graphdl.backends.native.target import for_export
 from graphdl.data import load_digits
 from tests.harness import MACHINES, Machine, run_elsewhere
 from tests.test_export import mathematics, training_step
@@ -81,6 +84,41 @@ def test_other_processors_compute_the_same(case: Callable[[], Case], machine: Ma
         for one, other in zip(results, expected if isinstance(expected, tuple) else [expected], strict=True):
             assert_near(one, other, ULPS[one.dtype.name] if case is functions and one.dtype.kind == "f" else SUMS)
     assert_near(np.frombuffer(block, "f"), np.frombuffer(interface.block_image(), "f"), SUMS * 10)  # the parameters as they are by now
+
+
+# What a C runtime brings, where the documentation says that objects ask for it.
+RUNTIME = {
+    "apple": "define ptr @memcpy(ptr %to, ptr %from, i64 %n) {\n ret ptr %to\n}\ndefine ptr @memset(ptr %to, i32 %x, i64 %n) {\n ret ptr %to\n}\n",
+    "windows": "@_fltused = global i32 0\ndefine void @__chkstk() {\n ret void\n}\n",
+}
+
+
+def linker_of(triple: str, name: str, library: Path) -> list[str]:
+    """The command that makes a library for another system of objects in its format, in which no name may be left open."""
+    if "apple" in triple:
+        found = sorted(Path("/usr/lib").glob("llvm-*/bin/ld64.lld"))
+        linker = shutil.which("ld64.lld") or (str(found[-1]) if found else None)
+        command = ["-arch", triple.partition("-")[0], "-platform_version", "macos", "11.0", "11.0", "-dylib", "-o", str(library)]
+    else:
+        linker, command = shutil.which("lld-link"), ["/dll", "/noentry", f"/export:{name}", f"/out:{library}"]
+    if linker is None:
+        pytest.skip("there is no linker of LLVM for this format")
+    return [linker, *command]
+
+
+@pytest.mark.parametrize("form", ["object", "c-archive"])
+@pytest.mark.parametrize("triple", ["arm64-apple-darwin", "x86_64-apple-darwin", "x86_64-pc-windows-msvc", "aarch64-pc-windows-msvc"])
+def test_objects_for_other_systems_are_linked(triple: str, form: str, tmp_path: Path) -> None:
+    program, _ = convolution()
+    (system,) = [name for name in RUNTIME if name in triple]
+    written = gd.export(program, tmp_path, "step", triple, format=form)
+    made = next(path for path in written if path.suffix in (".o", ".a", ".obj", ".lib"))
+    runtime = tmp_path / "runtime.o"
+    runtime.write_bytes(compile_object(RUNTIME[system], for_export(triple)))
+    library = tmp_path / "library"
+    objects = [str(made), *(["-u", "_step"] if form == "c-archive" and system == "apple" else [])]
+    subprocess.run([*linker_of(triple, "step", library), *objects, str(runtime)], check=True, capture_output=True)
+    assert b"step" in library.read_bytes()
 
 
 def assert_near(found: Any, expected: Any, relative: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import runpy
 import time
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -389,3 +390,45 @@ def test_products_with_zero_vanish() -> None:
     lines = lines_of(gd.grad((h * h).sum(), w))
     assert lines[0] == "h₁ = tanh(x[0])"
     assert not any(" 0 " in f"{line} " for line in lines)
+
+
+def attending_step() -> tuple[Tensor, list[Tensor]]:
+    net = nn.TransformerEncoderLayer(8, 2, 12, dropout=0.0, batch_first=True)
+    loss = (net(gd.placeholder("x", (3, 200, 8)), is_causal=True) ** 2).mean()
+    return loss, gd.grad(loss, net.parameters())
+
+
+def recurrent_step() -> tuple[Tensor, list[Tensor]]:
+    net = nn.LSTM(3, 4)
+    loss = (net(gd.placeholder("x", ("T", "N", 3)))[0] ** 2).mean()
+    return loss, gd.grad(loss, net.parameters())
+
+
+@pytest.mark.parametrize("declare", [attending_step, recurrent_step])
+def test_compiling_changes_no_derivation(declare: Callable[[], tuple[Tensor, list[Tensor]]]) -> None:
+    loss, gradients = declare()
+    before = str(gd.explain(gradients[0]))
+    gd.lint(loss)
+    gd.compile([loss, *gradients]).kernels.__len__()
+    assert str(gd.explain(gradients[0])) == before
+
+
+def test_what_compiling_made_is_told_like_any_other() -> None:
+    x = gd.placeholder("x", ("N",))
+    program = gd.compile(gd.exp(x * 1.0) * 1.0)
+    loss = gd.exp(x).sum()
+    assert program.graph.outputs[0].node is loss.node.operands[0].node
+    assert "passes" not in str(gd.explain(gd.grad(loss, x)))
+    assert loss.node.operands[0].node.provenance.declared.sources == loss.node.provenance.sources
+
+
+def test_the_derivative_of_a_quotient_is_written_out() -> None:
+    x, y = gd.placeholder("x", ("N",)), gd.placeholder("y", ("N",))
+    assert lines_of(gd.grad((x / y).sum(), y))[-1].startswith("dL/dy = −x/y²")
+
+
+def test_lines_of_a_loop_name_their_own_rules() -> None:
+    x, w = gd.placeholder("x", ("N", 3)), gd.parameter(np.eye(3, dtype="f"), "W")
+    last, _ = gd.scan(lambda h, _: (gd.tanh(h @ w), h), x, length=5)
+    rules = {step.rule for step in gd.explain(gd.grad((last**2).sum(), w)).steps if step.rule}
+    assert {"tanh", "matmul"} <= rules

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -32,6 +32,8 @@ KEYS: dict[str, Any] = {
     "both": np.s_[0, ..., None], "empty": np.s_[2:1], "beyond": np.s_[-9:9], "array": I, "list": [0, 2, 0], "scalar array": np.array(2),
     "middle": np.s_[:, I], "after int": np.s_[0, I], "before int": np.s_[:, I, 0], "apart": np.s_[0, :, I], "apart from new": np.s_[I, None, 0],
     "with slices": np.s_[::-1, 1:, [0, 3]], "numpy int": np.int64(2), "none": (),
+    "two arrays": (I, -I), "broadcast arrays": (I[:, :1], I[1], I[0]), "arrays behind": np.s_[1:, I, I[0]], "arrays apart": np.s_[I[0], :, I],
+    "arrays and slices": np.s_[::-1, [0, 3], [[1], [2]]], "arrays and int": (I, 1, I[0]), "arrays and new": np.s_[I, None, I[0]], "no places": ([], []),
 }  # fmt: skip
 
 
@@ -45,7 +47,6 @@ def test_index(key: Any) -> None:
     [
         (X[0, 0] > 2, TypeRuleError, "gd.where"),
         (3, IndexOutOfRangeError, "size 3"),
-        ((I, I), TypeRuleError, "take_along_axis"),
         ((0, 0, 0, 0), TypeRuleError, "3 axes"),
         ((..., ...), TypeRuleError, "ellips"),
         (slice(gd.constant(1), None), TypeRuleError, "gd.take"),
@@ -55,6 +56,41 @@ def test_index(key: Any) -> None:
 def test_index_refuses(key: Any, error: type[Exception], mend: str) -> None:
     with pytest.raises(error, match=mend):
         gd.constant(X)[key]
+
+
+def test_gradient_of_indexing_by_several_arrays() -> None:
+    x = gd.parameter(X, "x")
+    weights = np.arange(20.0).reshape(2, 2, 5)
+    expected = np.zeros_like(X)
+    np.add.at(expected, (I, np.array([1, 3])), weights)
+    assert_close(value(gd.grad((x[I, [1, 3]] * weights).sum(), x)), expected)
+
+
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+def test_several_arrays_are_each_checked(backend: str) -> None:
+    i, j = gd.placeholder("i", ("N",), "int64"), gd.placeholder("j", ("N",), "int64")
+    pick = gd.compile(gd.constant(X)[0][i, j], [i, j], backend=backend)
+    assert_close(pick(np.array([3, -1]), np.array([-5, 4])), X[0][[3, -1], [-5, 4]])
+    with pytest.raises(IndexOutOfRangeError):
+        pick(np.array([0]), np.array([5]))
+
+
+def test_what_a_function_refuses_is_told_with_operands_and_line() -> None:
+    x, y = gd.placeholder("x", ("N", 4)), gd.placeholder("y", (3,))
+    for call, name in ((lambda: x + y, "add"), (lambda: gd.softmax(x, 5), "softmax"), (lambda: gd.einsum("ij->k", x), "einsum")):
+        with pytest.raises((ShapeError, TypeRuleError)) as caught:
+            call()
+        text = str(caught.value)
+        assert text.startswith(f"{name}: ")
+        assert f"'x'{'' if name == 'add' else ':'} float32[N, 4] (test_functions.py:" in text
+        assert text.count("operand 0") == text.count("\n  at test_functions.py:") == 1
+
+
+def test_what_is_no_tensor_is_refused() -> None:
+    x, text = gd.placeholder("x", (3,)), cast(Any, "1")
+    for call in (lambda: gd.grad(x.sum(), cast(Any, {text: x})), lambda: x + text, lambda: gd.placeholder(cast(Any, 5), (2,))):
+        with pytest.raises(TypeRuleError, match="str"):
+            call()
 
 
 CASES: dict[str, tuple[Callable[[Any, Any], Any], ...]] = {

@@ -207,3 +207,9 @@ def test_optimisers_are_clean(name: str) -> None:
     loss = nn.functional.cross_entropy(net(gd.placeholder("x", ("N", 8))), gd.placeholder("y", ("N",), "int64"))
     updates = OPTIMISERS[name]().updates(loss, net.parameters())
     assert gd.lint([loss, *updates.values()]) == []
+
+
+def test_the_loss_of_ctc_is_stable() -> None:
+    x, y = gd.placeholder("x", ("T", "N", 5)), gd.placeholder("y", ("N", "S"), "int64")
+    steps, lengths = gd.placeholder("steps", ("N",), "int64"), gd.placeholder("lengths", ("N",), "int64")
+    assert gd.lint(nn.functional.ctc_loss(gd.log_softmax(x, -1), y, steps, lengths)) == []

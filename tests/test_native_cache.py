@@ -174,13 +174,27 @@ def test_those_used_least_recently_go_first(folder: Path) -> None:
     assert store.get(KEYS[10]) is None
 
 
+def test_a_large_cache_is_not_counted_by_every_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def entries(opened: int) -> list[tuple[str, float, int]]:
+        counted.append(opened)
+        return []
+
+    counted: list[int] = []
+    monkeypatch.setattr(cache, "_entries", entries)
+    for key in KEYS:
+        ObjectCache(folder, limit=1 << 60).put(key, b"x" * 1000)
+    assert not counted
+    ObjectCache(folder, limit=2000).put(KEYS[0], b"x" * 1000)
+    assert len(counted) == 1
+
+
 def test_abandoned_temporary_files_are_removed(folder: Path) -> None:
     ObjectCache(folder).put(KEYS[0], b"")
     old, new, foreign = folder / "tmp.1.a", folder / "tmp.2.b", folder / "notes.txt"
     for path in (old, new, foreign):
         path.write_bytes(b"")
     os.utime(old, (time.time() - 7200, time.time() - 7200))
-    ObjectCache(folder).put(KEYS[1], b"")
+    ObjectCache(folder, limit=1000).put(KEYS[1], b"")  # a small one is counted every time
     assert [path.exists() for path in (old, new, foreign)] == [False, True, True]
 
 

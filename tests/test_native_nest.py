@@ -14,7 +14,8 @@ from graphdl import Tensor
 from graphdl.backends.native import executable
 from graphdl.backends.native.target import host
 
-from .tolerances import assert_close
+from .processors import running_as
+from .tolerances import NATIVE, assert_close
 
 FUNCTIONS: dict[str, Callable[[Tensor], list[Tensor]]] = {
     "map": lambda x: [gd.relu(x * 2.0 + 1.0) - x],
@@ -149,3 +150,107 @@ def test_kernels_of_all_stages_of_a_pyramid_are_one() -> None:
         return len(re.findall(r"^define ", program.llvm_ir(), re.MULTILINE))
 
     assert functions(5) == functions(3)
+
+
+# shape, order: what is next to an element in the result is far from it in the operand, for as many elements as the last axes have
+RUNS = [
+    ((3, 3, 5, 64), (2, 3, 0, 1)),
+    ((3, 3, 6, 17), (2, 3, 0, 1)),
+    ((9, 3, 40), (2, 1, 0)),
+    ((3, 4, 5, 19), (1, 3, 0, 2)),
+    ((25, 70), (1, 0)),
+    ((127, 33), (1, 0)),
+]
+
+
+@pytest.mark.parametrize("family", ["x86-64", "avx2", "avx512"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int8", "int64"])
+def test_short_runs_whose_reads_lie_apart(dtype: str, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the gradient of a kernel lies tap by tap: beside elements of the result's order and such as every run has one of."""
+    for shape, order in RUNS:
+        turned = tuple(shape[axis] for axis in order)
+        x, beside, scale = (
+            gd.placeholder("x", shape, dtype),
+            gd.placeholder("beside", turned, dtype),
+            gd.placeholder("scale", (turned[0], *[1] * len(turned[1:])), dtype),
+        )
+        y = gd.transpose(x, order)
+        given = [np.random.default_rng(k).integers(-9, 9, one.shape).astype(dtype) for k, one in enumerate((x, beside, scale))]
+        with running_as(family, monkeypatch):
+            program = gd.compile([y - beside, y * beside + scale], [x, beside, scale])
+            for found, expected in zip(program(*given), (given[0].transpose(order) - given[1], given[0].transpose(order) * given[1] + given[2]), strict=True):
+                np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("family", ["x86-64", "avx2", "avx512"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("is_known", [False, True], ids=["symbolic", "known"])
+def test_short_runs_of_what_is_computed_across_them(is_known: bool, dtype: str, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each element of small windows' results spread over the window, beside elements of the larger array: gradients of maxima, neighbours repeated."""
+    for kernel, sides in [((2, 2), (14, 14)), ((2, 2), (38, 70)), ((1, 2), (5, 6)), ((2, 3), (8, 51)), ((4, 4), (12, 20)), ((3, 2), (9, 300))]:
+        x = gd.placeholder("x", (3 if is_known else "N", 5, *sides), dtype)
+        pooled = gd.nn.functional.max_pool2d(x, kernel)
+        repeated = gd.repeat(gd.repeat(pooled, kernel[0], 2), kernel[1], 3)
+        outputs = [*gd.grad((gd.relu(pooled) ** 2).sum(), [x]), repeated * x]
+        given = np.random.default_rng(0).standard_normal((3, 5, *sides)).astype(dtype)
+        expected = gd.compile(outputs, [x], backend="numpy")(given)
+        with running_as(family, monkeypatch):
+            for found, wanted in zip(gd.compile(outputs, [x])(given), expected, strict=True):
+                assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("shape", [(34, 48, 3, 3), (400, 19, 9), (64, 100, 5), (18, 40, 4, 8), (40, 36, 1, 7)], ids=str)
+def test_turned_runs_are_read_in_blocks(shape: tuple[int, ...]) -> None:
+    """As the kernel of a convolution for the gradient by its data, backwards, and beside an array in the result's order."""
+    x, beside = gd.placeholder("x", shape), gd.placeholder("beside", (shape[1], shape[0], *shape[2:]))
+    backwards = (slice(None), slice(None), *[slice(None, None, -1)] * (len(shape) - 2))
+    y = gd.swapaxes(x[backwards], 0, 1)
+    given = [np.random.default_rng(k).standard_normal(one.shape, np.float32) for k, one in enumerate((x, beside))]
+    turned = given[0][backwards].swapaxes(0, 1)
+    for found, expected in zip(gd.compile([y, y - beside], [x, beside])(*given), (turned, turned - given[1]), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("family", ["x86-64", "avx2", "avx512"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_results_that_share_elements_are_reduced_together(dtype: str, family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several rows with one array, few or many of them, short and long, with NaN among them."""
+    for rows, length, channels in [(3, 40, 9), (5, 7, 24), (13, 100, 8), (27, 33, 12), (60, 33, 12), (2, 2, 10)]:
+        x, a = gd.placeholder("x", (channels, rows, length), dtype), gd.placeholder("a", (channels, length), dtype)
+        z = x * a[:, None]
+        given = [np.random.default_rng(k).uniform(0.5, 1.5, one.shape).astype(dtype) for k, one in enumerate((x, a))]
+        given[0][3, 1, 1] = np.nan
+        with np.errstate(invalid="ignore"), running_as(family, monkeypatch):
+            for output in (gd.max(z, -1), gd.sum(z, -1) * 2.0, gd.prod(z, -1), gd.sin(gd.min(z, -1))):
+                assert_close(gd.compile(output, [x, a])(*given), gd.compile(output, [x, a], backend="numpy")(*given), NATIVE[dtype])
+
+
+def test_lanes_are_as_wide_as_what_differs_from_place_to_place() -> None:
+    """A double that is the same everywhere, as a rate by the step, leaves lanes of singles as they are."""
+
+    def lanes(rate: Tensor) -> int:
+        program = gd.compile(x / (x + gd.sqrt(rate).astype("float32")), [x, rate])
+        given = np.random.default_rng(0).random(1000, np.float32)
+        assert_close(program(given, np.asarray(2.0, rate.dtype))[()], given / (given + np.float32(np.sqrt(2.0))), (1e-6, 1e-6))
+        return max(map(int, re.findall(r"fdiv <(\d+) x float>", program.llvm_ir())))
+
+    x = gd.placeholder("x", (1000,))
+    assert lanes(gd.placeholder("rate", (), "float64")) == lanes(gd.placeholder("rate", (), "float32"))
+
+
+def test_joined_arrays_that_are_computed_or_scattered_have_a_kernel_for_each_part() -> None:
+    x, y = gd.placeholder("x", ("N", 3, 32, 48)), gd.placeholder("y", ("N", 5, "H", "W"))
+    enlarged = [gd.repeat(gd.repeat(part, times, 2), times, 3) for part, times in ((gd.exp(x[:, :, ::4, ::4]), 4), (x[:, :, ::2, 1::2], 2))]
+    pictures = gd.concatenate([*enlarged, x], 1)
+    focused = gd.concatenate([y[:, :, ::2, ::2], y[:, :, 1::2, ::2], gd.sin(y[:, :2, ::2, 1::2])], 1)
+    plain = gd.concatenate([y, y * 2.0], 1)
+    drawn = np.random.default_rng(0)
+    arrays = [drawn.standard_normal(shape).astype("f") for shape in ((2, 3, 32, 48), (2, 5, 30, 42))]
+    outputs = [pictures, enlarged[0] + enlarged[1] * x, focused, gd.relu(focused)[:, ::-1], plain]
+    expected = gd.compile(outputs, [x, y], backend="numpy")(*arrays)
+    for check in (None, "nonfinite"):
+        f = gd.compile(outputs, [x, y], check=check)
+        for one, wanted in zip(f(*arrays), expected, strict=True):
+            assert_close(one, wanted, NATIVE["float32"])
+    counted = [len(gd.compile(output, [x, y]).kernels) for output in (pictures, focused, plain)]
+    assert counted == [3, 3, 2], counted

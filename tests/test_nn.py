@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -321,6 +323,41 @@ def test_initial_values_are_reproducible_and_distributed() -> None:
     assert not first["1.weight"][3].any()
     gd.random.seed(8)
     assert not np.array_equal(nn.Linear(400, 300).weight.value, first["0.weight"])
+
+
+def test_initial_values_are_drawn_when_they_are_read() -> None:
+    def draw(array: Array) -> None:
+        drawn.append(array.shape)
+        array.fill(1)
+
+    drawn: list[tuple[int, ...]] = []
+    net = nn.Linear(4, 3)
+    net.weight.node.op.state.begin_with(draw)
+    net.load_state_dict({"weight": np.full((3, 4), 2.0), "bias": np.zeros(3)})
+    assert (net.weight.value == 2).all()
+    assert not drawn
+    net.weight.node.op.state.begin_with(draw)
+    with ThreadPoolExecutor(8) as threads:
+        assert all((array == 1).all() for array in threads.map(lambda _: net.weight.value, range(64)))
+    assert drawn == [(3, 4)]
+
+
+def test_initial_values_do_not_depend_on_when_they_are_read() -> None:
+    def make(*, early: bool) -> list[Array]:
+        gd.random.seed(7)
+        first, second = nn.Linear(300, 300), nn.Linear(300, 200)
+        early_values = second.weight.value.copy() if early else None
+        f = gd.compile(second(first(gd.placeholder("x", ("N", 300)))), backend="numpy")
+        assert f(np.zeros((1, 300), "f")).shape == (1, 200)
+        assert early_values is None or np.array_equal(early_values, second.weight.value)
+        return [tensor.value for tensor in (*first.parameters(), *second.parameters())]
+
+    assert all(map(np.array_equal, make(early=True), make(early=False)))
+
+
+def test_a_copy_begins_with_the_same_values() -> None:
+    net = nn.Linear(5, 4)
+    assert np.array_equal(copy.deepcopy(net).weight.value, net.weight.value)
 
 
 @pytest.mark.parametrize(

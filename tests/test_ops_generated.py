@@ -14,6 +14,7 @@ import pytest
 import graphdl as gd
 from graphdl.constraints import collect
 from graphdl.errors import GraphdlError
+from graphdl.formula import Name
 from graphdl.ir import Tensor, make_node
 from graphdl.op import REGISTRY, Op, Sample
 from graphdl.sizes import evaluate as evaluate_size
@@ -195,3 +196,9 @@ def test_symbolic_sizes_agree_with_numbers(sample: Sample) -> None:
 def test_all_ops_accept_symbolic_sizes() -> None:
     accepting = {case.values[0].op.name for case in SYMBOLIC}
     assert {case.values[0].op.name for case in SAMPLES} == accepting
+
+
+@each_sample
+def test_every_op_is_written_as_mathematics(sample: Sample) -> None:
+    inputs, outputs = declare(sample)
+    assert str(sample.op.formula(outputs[0].node, *(Name(tensor.name or "") for tensor in inputs)))

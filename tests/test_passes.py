@@ -222,6 +222,11 @@ def pooling_example() -> list[Tensor]:
     return gd.grad(nn.functional.max_pool1d(x, 3, 2, 1).sum(), [x])
 
 
+def separable_example() -> list[Tensor]:
+    x = gd.placeholder("x", ("N", 4, 16, "W"))
+    return [nn.functional.max_pool2d(x, 7, 1, 3), nn.functional.max_pool2d(x, 3, 1, 1), nn.functional.max_pool2d(x, 7, 7)]
+
+
 def expand_example() -> list[Tensor]:
     q, k, v = (gd.placeholder(name, (1, 2, 3, 4)) for name in "qkv")
     return [Attention(False, 0.5, False)(q, k, v)]
@@ -244,6 +249,7 @@ EXAMPLES: dict[str, Callable[[], list[Tensor]]] = {
     "regions": regions_example,
     "convolution": convolution_example,
     "pooling": pooling_example,
+    "separable": separable_example,
     "attention": attention_example,
     "expand": expand_example,
     "canonicalise": canonicalise_example,
@@ -283,6 +289,16 @@ def test_merged_siblings_stay_readers_of_what_no_kernel_computes() -> None:
         assert_close(actual, wanted, SAME_PROGRAM)
 
 
+def test_siblings_that_read_in_other_orders_stay_apart() -> None:
+    """A square array beside itself transposed: both at once would be one pass over memory in the wrong order."""
+    x, y = gd.placeholder("x", (40, 40)), gd.placeholder("y", (40, 40))
+    f = gd.compile([gd.exp(x) + y, gd.transpose(gd.tanh(x)), gd.cos(x)], [x, y])
+    assert len(f.kernels) == 2
+    given = array(40, 40), array(40, 40)
+    for actual, wanted in zip(f(*given), gd.compile([gd.exp(x) + y, gd.transpose(gd.tanh(x)), gd.cos(x)], [x, y], backend="numpy")(*given), strict=True):
+        assert_close(actual, wanted, SAME_PROGRAM)
+
+
 # -- size and depth -------------------------------------------------------------------------------------------------------
 
 
@@ -310,3 +326,21 @@ def test_products_are_written_in_the_order_in_which_they_are_read() -> None:
     (_, loss, *gradients), given = heads()
     kernels = [kernel.name for kernel in gd.compile([loss, *gradients], list(given)).kernels]
     assert not any(name.startswith("transpose") for name in kernels), kernels
+
+
+def test_windows_do_not_read_through_a_turned_copy() -> None:
+    """With channels last in memory, what a window needs several times is turned once; a kernel of one place reads where it lies."""
+    x = gd.placeholder("x", ("N", 12, 40, 8))
+    for side, turned in ((3, 1), (1, 0)):
+        w = gd.parameter(np.ones((16, 8, side, side), "float32"), "w")
+        y = nn.functional.conv2d(gd.transpose(x[:, :10], (0, 3, 1, 2)), w, padding=side // 2)
+        kernels = [kernel.name for kernel in gd.compile(y, [x], mode="inference").kernels]
+        assert sum("transpose" in name and "conv" not in name for name in kernels) == turned, kernels
+
+
+def test_kernels_larger_than_their_results_are_products_of_many_columns() -> None:
+    """However many samples there may turn out to be: one of them alone would fill one lane."""
+    x, w = gd.placeholder("x", ("N", 1, 1024)), gd.parameter(np.ones((6, 1, 256), "float32"), "w")
+    f = gd.compile(nn.functional.conv1d(x, w, stride=64), [x], mode="inference")
+    assert any("matmul" in kernel.name for kernel in f.kernels), f.kernels
+    assert not any("kernel_gradient" in kernel.name for kernel in f.kernels), f.kernels

@@ -106,15 +106,15 @@ def _short(size: Dim) -> str:
 
 def describe(launches: Sequence[Launch]) -> Kernels:
     """The description of every launch."""
-    last = {id(launch.step): position for position, launch in enumerate(launches)}
-    return Kernels(_describe(launch, is_packing=last[id(launch.step)] != position) for position, launch in enumerate(launches))
+    return Kernels(map(_describe, launches))
 
 
-def _describe(launch: Launch, *, is_packing: bool) -> Kernel:
+def _describe(launch: Launch) -> Kernel:
     step, times = launch.step, launch.times
     node = getattr(step, "node", None)
-    if not is_packing:
-        amounts = launch.tasks * times, flops_of(step) * times, bytes_moved(step) * times
+    if not launch.packs:
+        computed = launch.part or step
+        amounts = launch.tasks * times, flops_of(computed) * times, bytes_moved(computed) * times
         return Kernel(step.name, launch.function, *amounts, tuple(step.origins), node, launch.schedule)
     moved = launch.work * times * (2 * numpy_dtype(step.values[0].dtype).itemsize)
     return Kernel(f"pack for {step.name}", launch.function, launch.tasks * times, 0, moved, tuple(step.origins), node)

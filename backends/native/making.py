@@ -15,6 +15,7 @@ from graphdl.types import numpy_dtype
 
 from .bundle import Bundle
 from .runtime.cache import default_cache, key_of, sources_digest
+from .runtime.jit import linked
 from .runtime.signature import ArraySpec, Size
 from .target import Target
 
@@ -114,7 +115,7 @@ class Making:
         with short_turns(), Units(self.target, default_cache(), threads) as units:
             self._written = units.begin
             emitted = self.emitted
-            objects = units.finish(emitted.module)
+            objects = linked(units.finish(emitted.module))
         constants: list[bytes] = []
         facts = {
             "objects": len(objects),

@@ -19,7 +19,7 @@ from .llvm import I32, I64, Module, Value
 from .report import Profile, Row
 from .runtime.cache import cached_object, default_cache
 from .runtime.checked import allocate
-from .runtime.jit import load_objects
+from .runtime.jit import load_object, load_objects
 from .runtime.peak import known_peaks
 from .units import compile_units, unit_text
 
@@ -74,9 +74,10 @@ class TimedProgram:
         writer = TimedEntry(module, program.program, emitted.static, emitted.items, emitted.plan, program.size_names)
         writer.write_entry()
         text = unit_text(module, TimedEntry.name)
-        self.loaded = load_objects([*_objects_of(program), cached_object(text, target)])
+        self.functions = load_objects(_objects_of(program))
+        self.loaded = load_object(cached_object(text, target), {name: self.functions.address(name) for name in emitted.module.functions})
         self.entry = ENTRY(self.loaded.address(TimedEntry.name))
-        self.arena_bytes = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(self.loaded.address("arena_bytes"))
+        self.arena_bytes = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(self.functions.address("arena_bytes"))
         self.launches = emitted.launches
 
     def prepare(self, arrays: Sequence[Array]) -> _Call:

@@ -72,13 +72,11 @@ def host() -> Target:
     forced = os.environ.get("GRAPHDL_TARGET")
     if forced:
         return with_caches(named(forced))
-    import llvmlite.binding as llvm
+    from .runtime.processor import this_processor
 
-    present = {name for name, on in llvm.get_host_cpu_features().items() if on}
-    triple = llvm.get_default_triple()
-    family = next(FAMILIES[name] for name, needed in _SIGNATURES.items() if present.issuperset(needed))
-    features = llvm.get_host_cpu_features().flatten()
-    return with_caches(replace(family, triple=triple, cpu=llvm.get_host_cpu_name(), features=features))
+    here = this_processor()
+    family = next(FAMILIES[name] for name, needed in _SIGNATURES.items() if here.present.issuperset(needed))
+    return with_caches(replace(family, triple=here.triple, cpu=here.cpu, features=here.features))
 
 
 def named(family: str) -> Target:

@@ -111,17 +111,17 @@ def _forward(order: Sequence[Node]) -> set[Node]:
 
     Equal nodes are one, so a node may be told origins by later derivations; only those that are older than it count.
     """
-    origins = dict.fromkeys(origin for node in order if node.provenance.is_derived for origin in _origins(node))
-    return {*topological_order(origin.outputs[0] for origin in origins), *(node for node in order if not node.provenance.is_derived)}
+    origins = dict.fromkeys(origin for node in order if node.provenance.declared.is_derived for origin in _origins(node))
+    return {*topological_order(origin.outputs[0] for origin in origins), *(node for node in order if not node.provenance.declared.is_derived)}
 
 
 def _origins(node: Node) -> Iterable[Node]:
-    return [origin for origin in node.provenance.origins if origin.number < node.number]
+    return [origin for origin in node.provenance.declared.origins if origin.number < node.number]
 
 
 def _derivative_of(tensor: Tensor) -> tuple[Tensor | None, Tensor | None]:
     """Of which output `tensor` is the derivative, and by which tensor: one with a label if there is one."""
-    found = [(end, by) for index, end, by in tensor.node.provenance.cotangents if index == tensor.index]
+    found = [(end, by) for index, end, by in tensor.node.provenance.declared.cotangents if index == tensor.index]
     found.sort(key=lambda pair: (pair[1].name is None, -pair[1].node.number))
     return found[0] if found else (None, None)
 

@@ -50,7 +50,7 @@ class Readers:
         """Whether the node is what its line computes: read by other lines, or like such a node (in a loop), and not inside of a call there."""
         if node in self.leaving:
             return depth_of(node) == self._depths[line_of(node)]
-        return not node.provenance.modules and (line_of(node), node.op) in self._ends
+        return not node.provenance.declared.modules and (line_of(node), node.op) in self._ends
 
 
 def is_unseen(node: Node) -> bool:
@@ -63,12 +63,12 @@ def is_unseen(node: Node) -> bool:
 
 def line_of(node: Node) -> Source | None:
     """The user's line that declared the node."""
-    return node.provenance.source
+    return node.provenance.declared.source
 
 
 def depth_of(node: Node) -> int:
     """How many modules deep the node was made."""
-    return min((path.count(".") + 1 for path in node.provenance.modules), default=0)
+    return min((path.count(".") + 1 for path in node.provenance.declared.modules), default=0)
 
 
 def _noise(nodes: Iterable[Node]) -> set[Node]:

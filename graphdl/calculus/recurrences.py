@@ -36,7 +36,8 @@ class _Writer:
     def __init__(self, writing: Writing, node: Node, told: Recurrence, rules: Sequence[str]) -> None:
         self.writing, self.node, self.told, self.rules = writing, node, told, rules
         self.formulas = writing.formulas
-        self.is_derived = node.provenance.is_derived
+        self.is_derived = node.provenance.declared.is_derived
+        self.named: set[Tensor] = set()
         carries, first = told.carries, told.carries + told.sequences
         self.inits = [self.formulas[x] for x in node.operands[:carries]]
         self.letters = [self._letter(k, init) for k, init in enumerate(self.inits)]
@@ -118,9 +119,24 @@ class _Writer:
             yield self._step(name, written, tensor)
 
     def _step(self, name: Name, written: Formula, tensor: Tensor) -> Step:
-        forward = max((x for x in tensor.node.provenance.origins if x.number < tensor.node.number), key=lambda x: x.number, default=self.node)
-        rule = ", ".join(self.rules) or tensor.node.op.name
-        return Step(Equation((name, written)), rule, forward, tensor.node.provenance.source or self.node.provenance.source, tensor)
+        self.named.add(tensor)
+        forward = max((x for x in tensor.node.provenance.declared.origins if x.number < tensor.node.number), key=lambda x: x.number, default=self.node)
+        rule = ", ".join(self._rules(tensor) or self.rules) or tensor.node.op.name
+        return Step(Equation((name, written)), rule, forward, tensor.node.provenance.declared.source or self.node.provenance.declared.source, tensor)
+
+    def _rules(self, tensor: Tensor) -> list[str]:
+        """The rules that made what a line writes out, down to the values that have names."""
+        rules: set[str] = set()
+        seen: set[Tensor] = set()
+        stack = [tensor]
+        while stack:
+            one = stack.pop()
+            if one in seen or not one.node.operands or (one in self.named and one is not tensor):
+                continue
+            seen.add(one)
+            rules |= one.node.provenance.declared.rules
+            stack += one.node.operands
+        return sorted(rules)
 
 
 def element(tensor: Tensor, axis: int, formulas: dict[Tensor, Formula]) -> Formula:

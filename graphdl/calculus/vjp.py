@@ -78,7 +78,7 @@ def _record(node: Node, sums: Mapping[Tensor, Tensor], ends: Sequence[Tensor]) -
     end = ends[0] if len(ends) == 1 else None
     for tensor in node.outputs:
         if tensor in sums:
-            sums[tensor].node.provenance.cotangents |= {(sums[tensor].index, end, tensor)}
+            sums[tensor].node.provenance.note_cotangent(sums[tensor].index, end, tensor)
 
 
 def _depending(order: Sequence[Node], targets: Sequence[Tensor]) -> set[Node]:

@@ -50,7 +50,7 @@ class Writing:
         self.recurrences = Recurrences(self)
         self.rules: dict[Node, tuple[str, ...]] = {}
         self.readers = Readers(nodes, forward)
-        loops = sum(node.op.recurrence is not None and not node.provenance.is_derived for node in forward)
+        loops = sum(node.op.recurrence is not None and not node.provenance.declared.is_derived for node in forward)
         self.letter = "v" if loops else "h"  # h is for what loops hold
         self.are_loops_numbered = loops > 1
         self.labels: dict[Node, Name] = {}
@@ -75,7 +75,7 @@ class Writing:
             elif is_end or self._deserves_name(tensor, written):
                 name = Name("L") if is_end and tensor.shape == () else self._forward_name(node, is_end)
                 self.formulas[tensor] = self.unique(name)
-                yield Step(Equation((self.formulas[tensor], written)), _shown(node).op.name, node, node.provenance.source, tensor)
+                yield Step(Equation((self.formulas[tensor], written)), _shown(node).op.name, node, node.provenance.declared.source, tensor)
 
     def constants_first(self, steps: Sequence[Step]) -> list[Step]:
         """The lines with those in front that depend on no input, no state and no other line: they belong to no layer."""
@@ -107,7 +107,7 @@ class Writing:
     def _forward_name(self, node: Node, is_end: bool) -> Name:
         if node in self.readers.noise:
             return Name("ε", "1")
-        if node.provenance.is_derived:
+        if node.provenance.declared.is_derived:
             return Name("g", "1")
         assigned = assigned_name(line_of(node)) if is_end or self.readers.ends_a_line(node) else None
         if assigned is None:
@@ -146,14 +146,14 @@ class Writing:
     def _own_rules(self, node: Node, vanishes: bool = False) -> tuple[str, ...]:
         """The rules since the lines before: those of the operands that have no line, and its own."""
         inherited = dict.fromkeys(rule for operand in node.operands for rule in self.rules.get(operand.node, ()))
-        own = [] if vanishes or not node.operands else sorted(node.provenance.rules - inherited.keys())
+        own = [] if vanishes or not node.operands else sorted(node.provenance.declared.rules - inherited.keys())
         return (*inherited, *own)
 
     def _named(self, tensor: Tensor, end: Tensor | None) -> Step:
         """The line of a goal that a line before has computed."""
         by = self._cotangent_of(tensor, end)
         left = Name("derivative") if by is None else self.derivative(end, by)
-        return Step(Equation((left, self.formulas[tensor])), "", tensor.node, tensor.node.provenance.source, tensor)
+        return Step(Equation((left, self.formulas[tensor])), "", tensor.node, tensor.node.provenance.declared.source, tensor)
 
     def put_in(self, step: Step) -> Formula | None:
         """A line with everything that has a δ put in; None if that is long, or no other than the line."""
@@ -193,8 +193,9 @@ class Writing:
             sides.insert(0, Name("derivative"))
         rule = ", ".join(self.rules[node])
         self.rules[node] = ()
-        forward = max((origin for origin in node.provenance.origins if origin.number < node.number), key=lambda origin: origin.number, default=node)
-        return Step(Equation(tuple(sides)), rule, forward, forward.provenance.source, tensor)
+        origins = [origin for origin in node.provenance.declared.origins if origin.number < node.number]
+        forward = max(origins, key=lambda origin: origin.number, default=node)
+        return Step(Equation(tuple(sides)), rule, forward, forward.provenance.declared.source, tensor)
 
     def delta(self, meaning: Formula | None = None) -> Name:
         """The next δ; it stands for `meaning`."""
@@ -213,12 +214,14 @@ class Writing:
 
     def _cotangent_of(self, tensor: Tensor, end: Tensor | None) -> Tensor | None:
         """The forward tensor whose cotangent this is: one with a name if there is one, else the last that was computed."""
-        found = [by for index, of, by in tensor.node.provenance.cotangents if index == tensor.index and of is end and self._is_written(by)]
+        cotangents = tensor.node.provenance.declared.cotangents
+        found = [by for index, of, by in cotangents if index == tensor.index and of is end and self._is_written(by)]
         return max(found, key=lambda by: (isinstance(self.formulas[by], Name), by.node.number), default=None)
 
     def _all_labelled(self, tensor: Tensor, end: Tensor | None, by: Tensor) -> list[Tensor]:
         """All that have a label and this derivative, as the biases of one sum do."""
-        found = [x for index, of, x in tensor.node.provenance.cotangents if index == tensor.index and of is end and x.name and x in self.formulas]
+        cotangents = tensor.node.provenance.declared.cotangents
+        found = [x for index, of, x in cotangents if index == tensor.index and of is end and x.name and x in self.formulas]
         return sorted(found, key=lambda x: x.node.number) or [by]
 
     def _is_written(self, tensor: Tensor) -> bool:

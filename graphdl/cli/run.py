@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 
@@ -15,6 +16,7 @@ import graphdl as gd
 from graphdl.cli.compile import compiled
 from graphdl.errors import CallError, FormatError
 from graphdl.gguf import console as text_console
+from graphdl.inspect.target import load_model
 from graphdl.types import numpy_dtype
 
 Array = np.ndarray[Any, Any]
@@ -46,12 +48,12 @@ def run_on_arrays(arguments: argparse.Namespace) -> int:
     console = Console(stderr=True, highlight=False, quiet=arguments.json)
     begin = time.perf_counter()
     with console.status(f"preparing {arguments.source}"):
-        program = compiled(arguments.source, threads=arguments.threads)
+        program, names = prepared(arguments.source, arguments.threads)
     arrays = read_inputs(program, arguments.input)
     ready = time.perf_counter()
     results = program(**arrays)
     done = time.perf_counter()
-    named = name_results(program, results)
+    named = name_results(names, results)
     if arguments.output:
         write_results(arguments.output, named)
     times = {"ready_seconds": ready - begin, "run_seconds": done - ready}
@@ -80,23 +82,39 @@ def read_inputs(program: gd.Executable, given: Sequence[str]) -> dict[str, Array
     return {str(tensor.name): _cast(tensor, found[str(tensor.name)]) for tensor in program.inputs if tensor.name in found}
 
 
-def name_results(program: gd.Executable, results: Any) -> dict[str, Array]:
-    """The results by name: `output`, or `output_0`, `output_1` and so on."""
-    if not isinstance(results, tuple):
-        return {"output": results}
-    return {f"output_{k}": result for k, result in enumerate(results)}
+def prepared(source: str, threads: int | None) -> tuple[gd.Executable, tuple[str, ...]]:
+    """The compiled program, and what an ONNX model calls its results. Raises GraphdlError."""
+    if not source.endswith(".onnx"):
+        return compiled(source, threads=threads), ()
+    model = load_model(Path(source))
+    return gd.compile(list(model.outputs), inputs=list(model.inputs), mode="inference", threads=threads), model.output_names
+
+
+def name_results(names: Sequence[str], results: Any) -> dict[str, Array]:
+    """The results by their names; where they have none `output`, or `output_0`, `output_1` and so on."""
+    listed = results if isinstance(results, tuple) else (results,)
+    numbered = [f"output_{k}" for k in range(len(listed))] if isinstance(results, tuple) else ["output"]
+    return dict(zip(names or numbered, listed, strict=True))
 
 
 def write_results(path: Path, named: Mapping[str, Array]) -> None:
     """Write a .npy file of the one result or a .npz file of all; NumPy's format has no bfloat16, so that is written as float32."""
     held = {name: value.astype("float32") if value.dtype == numpy_dtype("bfloat16") else value for name, value in named.items()}
     if path.suffix == ".npz":
-        np.savez(path, **held)  # type: ignore[arg-type]
+        _write_all(path, held)
         return
     if len(held) > 1:
         raise CallError(f"{path}: there are {len(held)} results, which need a .npz file")
     (value,) = held.values()
     np.save(path, value)
+
+
+def _write_all(path: Path, named: Mapping[str, Array]) -> None:
+    """As np.savez, which takes no array by the name of one of its own arguments, `file`."""
+    with ZipFile(path, "w") as archive:
+        for name, value in named.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array(file, value, allow_pickle=False)
 
 
 def _check_output(path: Path | None) -> None:

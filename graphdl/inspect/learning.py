@@ -27,13 +27,13 @@ def saturations(graph: Graph, analysis: Analysis, learned: Sequence[Tensor]) -> 
     parameters = {tensor.node for tensor in learned}
     for node in graph.nodes:
         difference = _squared(node, analysis)
-        if difference is None or node.provenance.is_derived or _is_weight(node, analysis, parameters):
+        if difference is None or node.provenance.declared.is_derived or _is_weight(node, analysis, parameters):
             continue
         for side in difference.node.operands:
             source = _moved(side).node
             if _flattens(source, analysis) and parameters & set(topological_order([source.output])):
                 text = f"the squared error of {source.op.name}: its gradient vanishes where {source.op.name} is close to 0 or 1, right or wrong"
-                yield Finding("saturation", text, LOGITS, source.provenance.source, source)
+                yield Finding("saturation", text, LOGITS, source.provenance.declared.source, source)
 
 
 def _is_weight(node: Node, analysis: Analysis, parameters: Collection[Node]) -> bool:
@@ -43,7 +43,7 @@ def _is_weight(node: Node, analysis: Analysis, parameters: Collection[Node]) -> 
         factor = pending.pop()
         for user in analysis.users.get(factor, ()):
             root = analysis.roots.get(user)
-            if not isinstance(root, Scalar) or root.function not in ("multiply", "negative") or user.provenance.is_derived:
+            if not isinstance(root, Scalar) or root.function not in ("multiply", "negative") or user.provenance.declared.is_derived:
                 continue
             others = [x for x in user.operands if x.node is not factor]
             if set(parameters) & set(topological_order(others)):
@@ -98,7 +98,7 @@ def rectified(graph: Graph) -> list[Tensor]:
     found = []
     for node in graph.nodes:
         own = analysis.ranges[node.output]
-        if node.op.pattern != "pointwise" or node.provenance.is_derived or len(node.operands) != 1 or node.output.ndim < 2:
+        if node.op.pattern != "pointwise" or node.provenance.declared.is_derived or len(node.operands) != 1 or node.output.ndim < 2:
             continue
         operand = analysis.ranges[node.operands[0]]
         if (own.lower, own.upper, own.may_be_zero, own.steep) == (0.0, INF, True, False) and (operand.lower, operand.upper) == (-INF, INF):
@@ -122,7 +122,7 @@ def dead_paths(graph: Graph, analysis: Analysis, parameters: Iterable[Tensor], t
     for tensor in parameters:
         alive, reached, cuts = {tensor.node}, {tensor.node}, []
         for node in graph.nodes:
-            if node.provenance.is_derived or not any(operand.node in reached for operand in node.operands):
+            if node.provenance.declared.is_derived or not any(operand.node in reached for operand in node.operands):
                 continue
             reached.add(node)
             if not any(operand.node in alive for operand in node.operands):
@@ -134,7 +134,7 @@ def dead_paths(graph: Graph, analysis: Analysis, parameters: Iterable[Tensor], t
         if not cuts or alive & ends or not reached & ends or any(node in told or node.op.name == "stop_gradient" for node in reached):
             continue
         text = f"no gradient reaches {tensor.name or tensor.node.told}: the slope of {cuts[0].op.name} is 0 everywhere"
-        yield Finding("dead gradient", text, PATHS, cuts[0].provenance.source, cuts[0])
+        yield Finding("dead gradient", text, PATHS, cuts[0].provenance.declared.source, cuts[0])
 
 
 def _stops(node: Node, analysis: Analysis) -> bool:

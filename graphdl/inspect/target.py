@@ -9,11 +9,14 @@ import traceback
 from functools import reduce
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..compiler import Executable
 from ..errors import GraphdlError
 from ..ir import Graph, Tensor
+
+if TYPE_CHECKING:
+    from ..onnx.model import Model
 
 Target = Executable | Graph
 SUFFIX = ".gdp"  # of saved programs
@@ -25,7 +28,8 @@ def load_target(text: str) -> Target:
     Raises GraphdlError where there is no such file or name, or where it is nothing that has a graph.
     """
     if text.endswith(".onnx"):
-        return _model(Path(text))
+        model = load_model(Path(text))
+        return Graph(list(model.outputs), list(model.inputs))
     if text.endswith(SUFFIX):
         return importlib.import_module("graphdl.io").load_program(text)  # type: ignore[no-any-return]
     path, separator, name = text.rpartition(":")
@@ -44,16 +48,15 @@ def load_target(text: str) -> Target:
     return Graph(tensors)
 
 
-def _model(path: Path) -> Graph:
-    """The graph of an ONNX file. Raises GraphdlError where it is missing or ONNX files cannot be read here."""
+def load_model(path: Path) -> Model:
+    """The model in an ONNX file. Raises GraphdlError where it is missing or ONNX files cannot be read here."""
     if not path.is_file():
         raise GraphdlError(f"there is no file {path}")
     try:
         loader = importlib.import_module("graphdl.onnx")
     except ImportError as error:
         raise GraphdlError(f"{path}: ONNX models cannot be read here: {error}") from None
-    model = loader.load(path)
-    return Graph(list(model.outputs), list(model.inputs))
+    return loader.load(path)  # type: ignore[no-any-return]
 
 
 def _run(path: Path) -> Any:

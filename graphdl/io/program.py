@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from ..compiler import Executable, assemble, options_of, usable_cores
-from ..container import HEAD, Bytes, check_head
+from ..compiler import Executable, assemble, options_of
+from ..container import HEAD, check_head
 from ..errors import BackendError, FormatError
-from ..stored import aligned_empty, read_program, textual, write_program
+from ..memory import Bytes, aligned_empty
+from ..stored import read_program, textual, write_program
+from ..threads import usable_cores
 from .safetensors import replace_file
 
 

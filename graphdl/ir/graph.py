@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -31,6 +32,14 @@ class Graph:
         self.nodes: tuple[Node, ...] = topological_order(self.outputs)
         found = [node.output for node in self.nodes if node.op.is_input]
         self.inputs: tuple[Tensor, ...] = tuple(found) if inputs is None else tuple(inputs)
+
+    def taking(self, inputs: Sequence[Tensor]) -> Graph:
+        """The same computation with its placeholders in another order."""
+        found = copy.copy(self)
+        for derived in ("text", "_hash"):
+            found.__dict__.pop(derived, None)
+        found.inputs = tuple(inputs)
+        return found
 
     @cached_property
     def text(self) -> str:

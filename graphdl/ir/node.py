@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import copy
 import itertools
+import re
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from .provenance import current
 FUNCTIONS: dict[str, Callable[..., Any]] = {}
 # Every class of ops, by name. They enter themselves too; the parser looks here.
 REGISTRY: dict[str, type[Any]] = {}
+E = TypeVar("E", bound=GraphdlError)
+_PREFIX = re.compile(r"[\w.]+( \([^)]*\))?: ")  # a message that begins with what refused
 
 
 class Operation(Protocol):
@@ -51,7 +54,7 @@ class Node:
     @property
     def told(self) -> str:
         """The op and the user's line, as messages name a node."""
-        source = self.provenance.source
+        source = self.provenance.declared.source
         return f"{self.op.name} ({source})" if source else str(self.op.name)
 
     def __repr__(self) -> str:
@@ -290,16 +293,26 @@ def infer_types(op: Any, operands: Sequence[Tensor]) -> tuple[tuple[TensorType, 
         try:
             inferred = op.infer(*(tensor.type for tensor in operands))
         except GraphdlError as error:
-            raise type(error)(_tell(op, operands, str(error))) from None
+            raise tell(error, op.name, operands) from None
     types = inferred if isinstance(inferred, tuple) else (inferred,)
     return types, tuple(constraints)
 
 
-def _tell(op: Any, operands: Sequence[Tensor], message: str) -> str:
-    lines = [f"{op.name}: {message}"]
-    for k, tensor in enumerate(operands):
-        made = tensor.node.provenance.source
-        name = f" {tensor.name!r}" if tensor.name else ""
-        lines.append(f"  operand {k}{name}: {tensor.type}" + (f" ({made})" if made else ""))
+def tell(error: E, name: str, operands: Sequence[Tensor]) -> E:
+    """The error with the op, its operands and the user's lines, unless its message has them."""
+    if error.is_told:
+        return error
+    message = str(error)
+    lines = [message if _PREFIX.match(message) else f"{name}: {message}"]
+    if "\n  operand 0" not in message:
+        lines += [f"  operand {k}{_shown(tensor)}" for k, tensor in enumerate(operands)]
     here = current().source
-    return "\n".join(lines) + (f"\n  at {here}" if here else "")
+    error.args = ("\n".join(lines) + (f"\n  at {here}" if here else ""), *error.args[1:])
+    error.is_told = True
+    return error
+
+
+def _shown(tensor: Tensor) -> str:
+    made = tensor.node.provenance.declared.source
+    name = f" {tensor.name!r}" if tensor.name else ""
+    return f"{name}: {tensor.type}" + (f" ({made})" if made else "")

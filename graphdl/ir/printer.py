@@ -44,20 +44,20 @@ def print_graph(graph: Graph, provenance: bool = False) -> str:
 def names_of(graph: Graph) -> dict[Node, str]:
     """A name for every node: its label if it has one, made unique, else a number in order."""
     names: dict[Node, str] = {}
-    taken: set[str] = set()
+    taken: dict[str, int] = {}  # with the number of the last one of that label
     count = itertools.count()
     for node in dict.fromkeys((*(tensor.node for tensor in graph.inputs), *graph.nodes)):
         label = getattr(node.op, "label", None)
         names[node] = str(next(count)) if label is None else _unique(label, taken)
-        taken.add(names[node])
+        taken.setdefault(names[node], 0)
     return names
 
 
-def _unique(label: str, taken: set[str]) -> str:
-    found, count = _quoted(label), 0
+def _unique(label: str, taken: dict[str, int]) -> str:
+    found = first = _quoted(label)
     while found in taken:
-        count += 1
-        found = _quoted(f"{label}_{count}")
+        taken[first] += 1
+        found = _quoted(f"{label}_{taken[first]}")
     return found
 
 
@@ -114,6 +114,11 @@ def print_value(value: Any) -> str:
 @print_value.register
 def _(value: str) -> str:
     return json.dumps(value)
+
+
+@print_value.register
+def _(value: int) -> str:
+    return repr(value)
 
 
 @print_value.register

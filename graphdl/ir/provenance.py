@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
@@ -20,7 +21,8 @@ T = TypeVar("T")
 _PACKAGE = str(Path(__file__).parents[1])
 _OWN = tuple(f"{folder}/" for folder in {_PACKAGE, *(str((Path(_PACKAGE) / link).resolve()) for link in ("passes", "backends"))})
 
-_own_files: set[str] = set()  # those that were seen on a stack: a node is made some twenty calls deep
+# Those that were seen on a stack, for a node is made some twenty calls deep; decorators and cached properties stand between.
+_own_files: set[str] = {contextlib.__file__, functools.__file__}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -42,6 +44,9 @@ class Provenance:
     that made the node, `origins` the forward nodes it was derived from, `passes` the rewritings that made or moved it. `cotangents` tells, for each result
     (by index) that is a cotangent, of which output it is the derivative and by which tensor; the output is None where
     derivatives of several outputs were summed. `is_derived` holds while only derivations have made the node.
+
+    A declared node that rewriting finds again learns of what it stands in for; `before` is what it knew until then. A node that
+    `is_rewritten` was first made by rewriting; its `before` is what is known since somebody declared it as well.
     """
 
     sources: frozenset[Source] = frozenset()
@@ -51,16 +56,38 @@ class Provenance:
     passes: frozenset[str] = frozenset()
     cotangents: frozenset[tuple[int, Tensor | None, Tensor]] = frozenset()
     is_derived: bool = False
+    is_rewritten: bool = False
+    before: Provenance | None = None
+
+    @property
+    def declared(self) -> Provenance:
+        """What was known of the node without any rewriting."""
+        return self.before or self
+
+    def keep(self) -> None:
+        """Remember what is known now, if rewriting runs and is about to add to what a declaration knows."""
+        if _is_rewriting.get() and self.before is None and not self.is_rewritten:
+            self.before = replace(self)
 
     def merge(self, other: Provenance) -> None:
         if other is self:
             return
+        if not _is_rewriting.get():
+            self._declare(other)
+        self.keep()
         sources = self._lines(other)
         self.inherit(other)
         self.sources = sources
         self.passes = joined(self.passes, other.passes)
         self.cotangents = joined(self.cotangents, other.cotangents)
         self.is_derived = self.is_derived and other.is_derived
+
+    def _declare(self, other: Provenance) -> None:
+        """Tell a node that rewriting knows what a declaration knows of it."""
+        if self.before is not None:
+            self.before.merge(other)
+        elif self.is_rewritten:
+            self.before = replace(other)
 
     def _lines(self, other: Provenance) -> frozenset[Source]:
         """The lines of both; if one declared a node and the other derives the same, those of the declaration."""
@@ -75,6 +102,12 @@ class Provenance:
         self.modules = joined(self.modules, other.modules)
         self.rules = joined(self.rules, other.rules)
         self.origins = joined(self.origins, other.origins)
+
+    def note_cotangent(self, index: int, end: Tensor | None, by: Tensor) -> None:
+        """Know that the result `index` is the derivative of `end` by a tensor."""
+        self.keep()
+        for known in {id(one): one for one in (self, self.declared)}.values():
+            known.cotangents |= {(index, end, by)}
 
     @property
     def source(self) -> Source | None:
@@ -107,6 +140,7 @@ _derivation: ContextVar[_Derivation | None] = ContextVar("derivation", default=N
 _module: ContextVar[str] = ContextVar("module", default="")
 _original: ContextVar[Node | None] = ContextVar("original", default=None)
 _is_told_later: ContextVar[bool] = ContextVar("is_told_later", default=False)
+_is_rewriting: ContextVar[bool] = ContextVar("is_rewriting", default=False)
 
 
 @contextmanager
@@ -141,6 +175,16 @@ def told_later() -> Iterator[None]:
 
 
 @contextmanager
+def rewriting() -> Iterator[None]:
+    """What is made and merged inside is the work of passes, which what is declared does not depend on (`Provenance.declared`)."""
+    token = _is_rewriting.set(True)
+    try:
+        yield
+    finally:
+        _is_rewriting.reset(token)
+
+
+@contextmanager
 def module_scope(name: str) -> Iterator[None]:
     """Nodes made inside belong to the module `name`, below the module that is open already."""
     outer = _module.get()
@@ -166,7 +210,7 @@ def user_source() -> Source | None:
 
 def current() -> Provenance:
     """The provenance of a node made here and now."""
-    made = Provenance()
+    made = Provenance(is_rewritten=_is_rewriting.get())
     if _is_told_later.get():
         made.is_derived = True  # as far as is known: merging it takes nothing from a node that is there already
         return made

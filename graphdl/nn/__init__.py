@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from . import functional, init, metrics, models
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import functional, init, metrics
 from .activation import (
     ELU,
     GELU,
@@ -55,6 +58,9 @@ from .recurrent_cell import GRUCell, LSTMCell, RNNCell
 from .regression import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
 from .resizing import PixelShuffle, PixelUnshuffle, Upsample
 from .transformer import Transformer, TransformerDecoder, TransformerDecoderLayer, TransformerEncoder, TransformerEncoderLayer
+
+if TYPE_CHECKING:
+    from . import models
 
 __all__ = [
     "ELU",
@@ -152,3 +158,14 @@ __all__ = [
     "metrics",
     "models",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Whole networks are imported when they are first asked for."""
+    if name != "models":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(".models", __name__)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), "models"})

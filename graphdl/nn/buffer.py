@@ -24,7 +24,7 @@ class BufferState(ParameterState):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> BufferState:
         """A copy with nothing assigned: its module has not been called."""
-        return BufferState(self.array.copy(), self.name, persistent=self.persistent)
+        return BufferState(self.read().copy(), self.name, persistent=self.persistent)
 
 
 def make_buffer(array: Any, name: str, persistent: bool = True) -> Tensor:

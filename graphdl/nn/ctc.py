@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from ..constraints import unify
 from ..control.scan import scan
 from ..errors import ShapeError, TypeRuleError
@@ -9,7 +11,8 @@ from ..ir import Tensor
 from ..ops.elementwise import describe
 from ..ops.indexing import take_along_axis
 from ..ops.join import concatenate, stack
-from ..ops.select import stop_gradient, where
+from ..ops.numeric import logaddexp
+from ..ops.select import where
 from ..ops.shape import broadcast_to, expand_dims, reshape, squeeze
 from ..ops.source import arange, full
 from ..types import is_floating, is_integer
@@ -93,14 +96,7 @@ def _final(emitted: Tensor, may_skip: Tensor, lengths: Tensor) -> Tensor:
 
 def _log_of_sum(terms: list[Tensor]) -> Tensor:
     """log Σ exp."""
-    highest = terms[0]
-    for one in terms[1:]:
-        highest = highest.maximum(one)
-    highest = stop_gradient(highest)
-    total = (terms[0] - highest).exp()
-    for one in terms[1:]:
-        total = total + (one - highest).exp()
-    return highest + total.log()
+    return functools.reduce(logaddexp, terms)
 
 
 def _ends(last: Tensor, lengths: Tensor) -> Tensor:

@@ -1,22 +1,24 @@
 """Initial values of parameters: seeded, counter-based, the same for the same seed and order of declaration.
 
-The functions write into a parameter's array and return the parameter, as those of `torch.nn.init`.
+The functions return the parameter, as those of `torch.nn.init`. Random numbers are drawn when somebody first reads the parameter, from a stream
+that was chosen when it was declared.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from ..errors import ShapeError
 from ..ir import Tensor
+from ..memory import placed_zeros
 from ..ops.source import parameter_over
-from ..placement import placed_zeros
 from ..random import initial_values
 from ..types import dtype_name, numpy_dtype
 
@@ -36,20 +38,24 @@ def hollow() -> Iterator[None]:
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0) -> Tensor:
     """Numbers spread evenly over [a, b)."""
-    return tensor if _hollow.get() else _fill(tensor, a + (b - a) * initial_values().random(tensor.value.shape))
+    return _drawn(tensor, lambda generator, array: _scaled(array, generator.random, b - a, a))
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0) -> Tensor:
     """Numbers of the normal distribution."""
-    return tensor if _hollow.get() else _fill(tensor, mean + std * initial_values().standard_normal(tensor.value.shape))
+    return _drawn(tensor, lambda generator, array: _scaled(array, generator.standard_normal, std, mean))
 
 
 def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0) -> Tensor:
     """Numbers of the normal distribution, drawn again until they lie in [a, b]."""
-    drawn = mean + std * initial_values().standard_normal(tensor.value.shape)
-    while (outside := (drawn < a) | (drawn > b)).any():
-        drawn[outside] = mean + std * initial_values().standard_normal(int(outside.sum()))
-    return _fill(tensor, drawn)
+
+    def draw(generator: np.random.Generator, array: Array) -> None:
+        drawn = np.asarray(mean + std * generator.standard_normal(array.shape))
+        while (outside := (drawn < a) | (drawn > b)).any():
+            drawn[outside] = mean + std * generator.standard_normal(int(outside.sum()))
+        np.copyto(array, drawn, casting="unsafe")
+
+    return _drawn(tensor, draw)
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
@@ -74,13 +80,13 @@ def eye_(tensor: Tensor) -> Tensor:
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """Uniform with variance 2 gain² / (fan_in + fan_out). Glorot, Bengio 2010."""
-    bound = gain * math.sqrt(6.0 / sum(fans(tensor.value.shape)))
+    bound = gain * math.sqrt(6.0 / sum(fans(_extents(tensor))))
     return uniform_(tensor, -bound, bound)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """Normal with variance 2 gain² / (fan_in + fan_out). Glorot, Bengio 2010."""
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(fans(tensor.value.shape))))
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(fans(_extents(tensor)))))
 
 
 def kaiming_uniform_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlinearity: str = "leaky_relu") -> Tensor:
@@ -97,10 +103,13 @@ def kaiming_normal_(tensor: Tensor, a: float = 0.0, mode: str = "fan_in", nonlin
 def orthogonal_(tensor: Tensor, gain: float = 1.0) -> Tensor:
     """A matrix with orthonormal rows or columns, whichever are fewer, times `gain`. Saxe, McClelland, Ganguli 2013."""
     rows, columns = _matrix(tensor)
-    tall = initial_values().standard_normal((max(rows, columns), min(rows, columns)))
-    q, r = np.linalg.qr(tall)
-    q = q * np.sign(np.diag(r))  # the sign makes the distribution uniform
-    return _fill(tensor, (gain * (q if rows >= columns else q.T)).reshape(tensor.value.shape))
+
+    def draw(generator: np.random.Generator, array: Array) -> None:
+        q, r = np.linalg.qr(generator.standard_normal((max(rows, columns), min(rows, columns))))
+        q = q * np.sign(np.diag(r))  # the sign makes the distribution uniform
+        np.copyto(array, (gain * (q if rows >= columns else q.T)).reshape(array.shape), casting="unsafe")
+
+    return _drawn(tensor, draw)
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -130,16 +139,39 @@ def blank(name: str, shape: Sequence[int], dtype: Any = "float32") -> Tensor:
 def _kaiming(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f"mode is fan_in or fan_out, not {mode!r}")
-    return calculate_gain(nonlinearity, a) / math.sqrt(fans(tensor.value.shape)[mode == "fan_out"])
+    return calculate_gain(nonlinearity, a) / math.sqrt(fans(_extents(tensor))[mode == "fan_out"])
+
+
+def _extents(tensor: Tensor) -> tuple[int, ...]:
+    """The shape, as numbers."""
+    extents: tuple[int, ...] = tensor.node.op.state.array.shape
+    return extents
 
 
 def _matrix(tensor: Tensor) -> tuple[int, int]:
-    shape = tensor.value.shape
+    shape = _extents(tensor)
     if len(shape) < 2:
         raise ShapeError(f"needs a matrix, got shape {shape}")
     return shape[0], math.prod(shape[1:])
 
 
 def _fill(tensor: Tensor, values: Array) -> Tensor:
-    np.copyto(tensor.value, values, casting="unsafe")
+    tensor.node.op.state.replace(values)
     return tensor
+
+
+def _drawn(tensor: Tensor, draw: Callable[[np.random.Generator, Array], None]) -> Tensor:
+    """Values from the next stream, when they are first read: many are drawn anew, or come from a file, before anybody does."""
+    if not _hollow.get():
+        tensor.node.op.state.begin_with(partial(draw, initial_values()))
+    return tensor
+
+
+def _scaled(array: Array, draw: Callable[..., Any], scale: float, offset: float) -> None:
+    """offset + scale * what is drawn, in the array itself where the generator knows its dtype."""
+    held = array if array.dtype.name in ("float32", "float64") else np.empty(array.shape, np.float32)
+    draw(dtype=held.dtype, out=held)
+    held *= scale
+    held += offset
+    if held is not array:
+        np.copyto(array, held, casting="unsafe")

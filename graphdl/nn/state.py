@@ -32,7 +32,7 @@ def load_arrays(own: Mapping[str, Tensor], state: Mapping[str, Any], *, strict: 
     and with `strict` all that are missing or unexpected.
     """
     for name, array in _fitting(own, state, strict=strict, owner=owner).items():
-        np.copyto(own[name].value, array, casting="unsafe")
+        own[name].node.op.state.replace(array)
 
 
 def adopt_arrays(own: Mapping[str, Tensor], state: Mapping[str, Any], *, owner: str) -> None:
@@ -41,19 +41,25 @@ def adopt_arrays(own: Mapping[str, Tensor], state: Mapping[str, Any], *, owner: 
     For new parameters, which no program knows yet: those of a program keep their memory.
     """
     for name, array in _fitting(own, state, strict=True, owner=owner).items():
-        own[name].node.op.state.array = np.require(array, own[name].value.dtype, ("C", "A", "W"))
+        own[name].node.op.state.adopt(np.require(array, _memory(own[name]).dtype, ("C", "A", "W")))
 
 
 def _fitting(own: Mapping[str, Tensor], state: Mapping[str, Any], *, strict: bool, owner: str) -> dict[str, Array]:
     """The arrays of `state` that `own` has, once all are checked."""
     arrays = {name: np.asarray(value.value if isinstance(value, Tensor) else value) for name, value in state.items()}
-    faults = [fault for name in own if name in arrays and (fault := _misfit(name, own[name].value, arrays[name]))]
+    faults = [fault for name in own if name in arrays and (fault := _misfit(name, _memory(own[name]), arrays[name]))]
     if strict:
-        faults += [f"missing: {name} {_describe(own[name].value)}" for name in own if name not in arrays]
+        faults += [f"missing: {name} {_describe(_memory(own[name]))}" for name in own if name not in arrays]
         faults += [f"unexpected: {name} {_describe(arrays[name])}" for name in arrays if name not in own]
     if faults:
         raise StateError("\n  ".join([f"{owner} cannot take this state:", *faults]))
     return {name: array for name, array in arrays.items() if name in own}
+
+
+def _memory(parameter: Tensor) -> Array:
+    """The array of a parameter, without drawing values that nobody has read yet."""
+    array: Array = parameter.node.op.state.array
+    return array
 
 
 def _misfit(name: str, own: Array, given: Array) -> str | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..constraints import unify
 from ..errors import ShapeError, TypeRuleError
-from ..formula import Call, Formula
+from ..formula import Call, Formula, number
 from ..ir import Node, Tensor, as_tensor
 from ..ir.node import FUNCTIONS
 from ..kernel import interpretation
@@ -21,6 +21,8 @@ from ..op import REGISTRY, Access, Array, Op
 from ..sizes import Size
 from ..types import Shape, TensorType, is_floating, promote, promote_scalar
 from .source import full, full_value
+
+_SHORT = 4  # functions in a derivative of several operands that is written out
 
 
 class Elementwise(Op):
@@ -67,12 +69,11 @@ class Elementwise(Op):
 
     def partial(self, position: int, output: Tensor, *operands: Tensor) -> Tensor | None:
         """The derivative by operand `position`, as a tensor of the operands' shape; None where it is zero."""
-        slope = derivative(self.scalar(tuple(x.dtype for x in operands)), position)
+        slope = _slope(self, tuple(x.dtype for x in operands), position)
         if isinstance(slope, Const):
             return None if slope.value == 0 else full(output.shape, slope.value, output.dtype)
-        for written in (slope, _with_numbers(slope, operands)):
-            if sum(isinstance(x, Scalar) for x in walk(written)) <= 2:
-                return as_graph(written, operands)
+        if _is_short(slope) or _is_short(slope := _with_numbers(slope, operands)):
+            return as_graph(slope, operands)
         return PartialDerivative(self, position)(*operands)
 
     def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
@@ -127,7 +128,7 @@ class PartialDerivative(Elementwise):
 
     def expression(self, *x: Expr) -> Expr:
         dtypes = tuple(operand.dtype for operand in x)
-        return inline(derivative(self.of.scalar(dtypes), self.position), x)
+        return inline(_slope(self.of, dtypes, self.position), x)
 
     def infer(self, *operands: TensorType) -> TensorType:
         return self.of.infer(*operands)
@@ -137,6 +138,9 @@ class PartialDerivative(Elementwise):
         return interpretation.evaluate(declared, operands)
 
     def formula(self, node: Node, *operands: Formula) -> Formula:
+        slope = self.scalar(tuple(x.dtype for x in node.operands))
+        if self.arity > 1 and sum(isinstance(x, Scalar) for x in walk(slope)) <= _SHORT:
+            return _written(slope, node, operands)
         of = self.of.formula(node, *operands)
         function = of.function if isinstance(of, Call) else self.of.name
         primes = of.primes + 1 if isinstance(of, Call) else 1
@@ -146,6 +150,16 @@ class PartialDerivative(Elementwise):
 @cache
 def _declared(op: Elementwise, dtypes: tuple[str, ...]) -> Expr:
     return op.expression(*(variable(k, dtype) for k, dtype in enumerate(dtypes)))
+
+
+@cache
+def _slope(op: Elementwise, dtypes: tuple[str, ...], position: int) -> Expr:
+    return derivative(op.scalar(dtypes), position)
+
+
+def _is_short(expression: Expr) -> bool:
+    """Whether it reads as well as the name of a derivative would."""
+    return sum(isinstance(x, Scalar) for x in walk(expression)) <= 2
 
 
 @cache
@@ -170,6 +184,22 @@ def as_graph(expression: Expr, operands: Sequence[Tensor]) -> Tensor:
             arguments = tuple(values[operand.number] for operand in x.operands)
             op = _op_of_function(x.function)
             values[x.number] = op(*arguments) if op else FUNCTIONS["astype"](arguments[0], x.dtype)
+    return values[expression.number]
+
+
+def _written(expression: Expr, node: Node, operands: Sequence[Formula]) -> Formula:
+    """A scalar expression as mathematics."""
+    values: dict[int, Formula] = {}
+    for x in walk(expression):
+        if isinstance(x, Variable):
+            values[x.number] = operands[x.position]
+        elif isinstance(x, Const):
+            values[x.number] = number(x.value)
+        else:
+            assert isinstance(x, Scalar)
+            arguments = [values[operand.number] for operand in x.operands]
+            op = _op_of_function(x.function)
+            values[x.number] = op.formula(node, *arguments) if op else Call(x.function, tuple(arguments))
     return values[expression.number]
 
 
@@ -233,7 +263,7 @@ def describe(value: Any) -> str:
     """A value for messages: name, type and the user's line."""
     if not isinstance(value, Tensor):
         return repr(value) if np.size(value) < 5 else f"array of shape {np.shape(value)}"
-    source = value.node.provenance.source
+    source = value.node.provenance.declared.source
     return (f"{value.name!r} " if value.name else "") + str(value.type) + (f" ({source})" if source else "")
 
 

@@ -9,12 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import TypeRuleError
-from ..ir import Tensor, as_tensor
+from ..formula import Call, Formula
+from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Expr, Index, apply, fresh_axis, reduce
 from ..op import Access, Array, Op, Sample, function, normalize_axes, normalize_axis, sample_array
 from ..sizes import as_size
 from ..types import TensorType, is_floating
-from .reduction import Axes, Reduction
+from .reduction import Axes, Reduction, Sum
 from .select import stop_gradient
 
 
@@ -136,6 +137,9 @@ class LogSumExp(Reduction):
     def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
         (x,) = operands
         return (self.spread(cotangent, x) * (x - self.spread(output, x)).exp(),)
+
+    def formula(self, node: Node, *operands: Formula) -> Formula:
+        return Call("log", (Sum(self.axes).formula(node, Call("exp", operands)),))
 
     def lower(self, out: TensorType, index: Index, *operands: Access) -> Expr:
         shape = operands[0].type.shape  # type: ignore[attr-defined]

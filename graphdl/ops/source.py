@@ -6,7 +6,8 @@ import base64
 import hashlib
 import itertools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -16,26 +17,68 @@ from ..errors import ShapeError, TypeRuleError
 from ..formula import CONSTANT, Counter, Formula, label_name, number
 from ..ir import Node, Tensor
 from ..kernel.expression import Expr, Index, cast, const, index_value
+from ..memory import placed_copy, placed_zeros
 from ..op import Access, Array, Op, Sample, function
-from ..placement import placed_copy, placed_zeros
 from ..sizes import Dim, Size
+from ..threads import for_each
 from ..types import Shape, TensorType, as_dim, as_shape, dtype_name, is_floating, numpy_dtype
 
 _identities = itertools.count()
+FEW = 1 << 16  # numbers, which one thread draws in less time than others need to begin
+
+
+class Initial:
+    """How an array gets the values it begins with, and who of several threads fills it."""
+
+    def __init__(self, fill: Callable[[Array], object]) -> None:
+        self.fill = fill
+        self.lock = threading.Lock()
 
 
 class ParameterState:
     """The array behind a parameter, and its name, which modules extend by their paths.
 
-    Programs use the memory where it lies, so writing copies into it.
+    Programs use the memory where it lies, so writing copies into it. `array` is that memory, whose values may be yet to draw.
     """
 
     def __init__(self, array: Array, name: str) -> None:
         self.array = array
         self.name = name
+        self._initial: Initial | None = None
+
+    def begin_with(self, fill: Callable[[Array], object]) -> None:
+        """Have `fill` give the array its values when they are first read; where others are written before that, it is never called."""
+        self._initial = Initial(fill)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the array has its values."""
+        return self._initial is None
 
     def read(self) -> Array:
+        initial = self._initial
+        if initial is not None:
+            with initial.lock:
+                self._begin(initial)
         return self.array
+
+    def _begin(self, initial: Initial) -> None:
+        if self._initial is initial:
+            initial.fill(self.array)
+            self._initial = None
+
+    def replace(self, values: Any) -> None:
+        """Other values for all elements, converted where they have another dtype."""
+        self._initial = None
+        np.copyto(self.array, values, casting="unsafe")
+
+    def adopt(self, array: Array) -> None:
+        """Other memory, for a parameter that no program knows yet."""
+        self._initial = None
+        self.array = array
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ParameterState:
+        return ParameterState(self.read().copy(), self.name)
 
     def write(self, value: Any) -> None:
         array = np.asarray(value)
@@ -43,7 +86,15 @@ class ParameterState:
             raise ShapeError(f"the parameter has shape {self.array.shape}, the value {array.shape}")
         if not np.can_cast(array.dtype, self.array.dtype, "same_kind"):
             raise TypeRuleError(f"the parameter has dtype {self.array.dtype}, the value {array.dtype}")
-        np.copyto(self.array, array, casting="same_kind")
+        self.replace(array)
+
+
+def values_of(parameters: Sequence[Tensor]) -> tuple[Array, ...]:
+    """The arrays of parameters. Many values that are yet to be drawn are drawn by several threads."""
+    pending = [tensor.node.op.state for tensor in parameters if not tensor.node.op.state.is_drawn]
+    if sum(state.array.size for state in pending) > FEW:
+        for_each(ParameterState.read, pending)
+    return tuple(tensor.value for tensor in parameters)
 
 
 class ConstantArray:
@@ -234,7 +285,7 @@ def placeholder(name: str, shape: Any = (), dtype: Any = "float32") -> Tensor:
 
     Raises ShapeError for a bad size, TypeRuleError for a dtype graphdl does not hold.
     """
-    if not name:
+    if not name or not isinstance(name, str):
         raise TypeRuleError(f"a placeholder's name is a non-empty string, not {name!r}")
     return Placeholder(name, dtype_name(dtype), as_shape(shape))()
 
@@ -266,6 +317,8 @@ def constant(value: Any, dtype: Any = None) -> Tensor:
         array = array.astype(numpy_dtype(dtype_name(dtype)))
     elif array.dtype == np.float64 and not isinstance(value, (np.ndarray, np.generic)):
         array = array.astype("float32")
+    if array.dtype.kind in "OSU":
+        raise TypeRuleError(f"a {type(value).__name__} is no tensor and no array of numbers: {value!r:.60}")
     dtype_name(array.dtype)
     if array.ndim == 0:
         return full((), array.item(), array.dtype)

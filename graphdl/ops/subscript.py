@@ -1,9 +1,9 @@
-"""`x[key]`: ints, slices, None, an ellipsis and one integer tensor, with NumPy's meaning."""
+"""`x[key]`: ints, slices, None, an ellipsis and integer tensors, with NumPy's meaning."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,28 +11,27 @@ import numpy as np
 from ..errors import IndexOutOfRangeError, TypeRuleError
 from ..ir import Tensor, as_tensor
 from ..op import function
-from ..sizes import Dim, Size
+from ..sizes import Dim, Size, product
 from .elementwise import describe
-from .indexing import take
+from .indexing import CheckedIndex, take
 from .shape import reshape, transpose
 from .slicing import Slice, slice_bounds
 
 
 @dataclass
 class _Selection:
-    """What a key selects: a slice of every axis, the axes that stay or are new, and the axis that is taken from."""
+    """What a key selects: a slice of every axis, the axes that stay or are new, and those of them that are taken from, by which indices."""
 
     starts: list[Dim]
     sizes: list[Dim]
     steps: list[int]
     shape: list[Dim]
-    indices: Tensor | None = None
-    axis: int = 0
+    taken: dict[int, Tensor] = field(default_factory=dict)
 
 
 @function
 def index(x: Any, key: Any) -> Tensor:
-    """x[key] for a key of ints, slices (negative steps too), None, `...` and at most one integer tensor or array.
+    """x[key] for a key of ints, slices (negative steps too), None, `...` and integer tensors or arrays, which are broadcast to one shape.
 
     Raises IndexOutOfRangeError for an int outside a known size, TypeRuleError for masks and other keys.
     """
@@ -41,10 +40,12 @@ def index(x: Any, key: Any) -> Tensor:
     parts = _without_ellipsis(parts, tensor)
     chosen = _select(parts, tensor)
     sliced = _sliced(tensor, chosen)
-    if chosen.indices is None:
+    if not chosen.taken:
         return sliced
-    taken = take(sliced, chosen.indices, chosen.axis)
-    return _moved_to_front(taken, chosen.axis, chosen.indices.ndim) if _are_apart(parts) else taken
+    axis = min(chosen.taken)
+    whole, indices = _joined(sliced, chosen.taken) if len(chosen.taken) > 1 else (sliced, chosen.taken[axis])
+    taken = take(whole, indices, axis)
+    return _moved_to_front(taken, axis, indices.ndim) if _are_apart(parts) else taken
 
 
 def _plain(part: Any, x: Tensor) -> Any:
@@ -82,9 +83,7 @@ def _select(parts: Sequence[Any], x: Tensor) -> _Selection:
         size = x.shape[len(chosen.starts)]
         start, length, step = _bounds(part, size, x)
         if isinstance(part, Tensor):
-            if chosen.indices is not None:
-                raise TypeRuleError(f"index: {describe(x)} is indexed by two tensors: index by one after the other, or use gd.take_along_axis")
-            chosen.indices, chosen.axis = part, len(chosen.shape)
+            chosen.taken[len(chosen.shape)] = part
         if isinstance(part, (slice, Tensor)):
             chosen.shape.append(length)
         chosen.starts.append(start)
@@ -109,8 +108,20 @@ def _sliced(x: Tensor, chosen: _Selection) -> Tensor:
     return reshape(part, chosen.shape)
 
 
+def _joined(x: Tensor, taken: Mapping[int, Tensor]) -> tuple[Tensor, Tensor]:
+    """x with all axes that are taken from as one, where the first of them is, and the indices into that."""
+    first, *others = taken
+    order = [*range(first), first, *others, *(k for k in range(first, x.ndim) if k not in taken)]
+    moved = transpose(x, order)
+    behind = moved.shape[first + len(taken) :]
+    at = CheckedIndex(x.shape[first])(taken[first])
+    for axis in others:
+        at = at * x.shape[axis] + CheckedIndex(x.shape[axis])(taken[axis])
+    return reshape(moved, (*moved.shape[:first], product(x.shape[axis] for axis in taken), *behind)), at
+
+
 def _are_apart(parts: Sequence[Any]) -> bool:
-    """Whether ints and the tensor have a slice or None between them: then NumPy puts the tensor's axes first."""
+    """Whether ints and tensors have a slice or None between them: then NumPy puts the tensors' axes first."""
     at = [k for k, part in enumerate(parts) if isinstance(part, (int, Size, Tensor))]
     return len(at) < at[-1] - at[0] + 1
 

@@ -11,13 +11,13 @@ from ..calculus import grad
 from ..collection import paused_collection
 from ..errors import GraphdlError
 from ..ir import Tensor
+from ..memory import zeros_together
 from ..nn.buffer import assignments
 from ..nn.state import load_arrays, parameter_names
 from ..ops.source import full, parameter, parameter_over
-from ..placement import placed_zeros
 from ..types import numpy_dtype
 from .clipping import clip_by_norm, clip_by_value
-from .schedules import Schedule
+from .schedule import Schedule
 
 Array = np.ndarray[Any, Any]
 Slots = Mapping[str, Tensor]
@@ -71,11 +71,12 @@ class Optimizer:
 
     def _changes(self, loss: Tensor | None, targets: list[Tensor], with_respect: Sequence[Tensor]) -> dict[Tensor, Tensor]:
         scalars = self.scalars(self._current_rate(), (self._step + 1).astype("float64"))
+        cast = {dtype: {name: scalar.astype(dtype) for name, scalar in scalars.items()} for dtype in {target.dtype: None for target in targets}}
         changes: dict[Tensor, Tensor] = {} if loss is None else assignments([loss])
+        self._make_state(targets)
         for target, gradient in zip(targets, with_respect, strict=True):
-            state = self._slots_of(target)
-            own = {name: scalar.astype(target.dtype) for name, scalar in scalars.items()}
-            changes[target], slots = self.rule(target, gradient, state, own)
+            state = self._state[target]
+            changes[target], slots = self.rule(target, gradient, state, cast[target.dtype])
             changes |= {state[name]: value for name, value in slots.items()}
         changes[self._step] = self._step + 1
         return changes
@@ -90,14 +91,14 @@ class Optimizer:
             found = clip_by_value(found, self.clip_value)
         return found if self.clip_norm is None else clip_by_norm(found, self.clip_norm)
 
-    def _slots_of(self, target: Tensor) -> dict[str, Tensor]:
-        if target not in self._state:
-            shape, dtype = target.value.shape, numpy_dtype(target.dtype)
-            slots = self.used_slots()
-            parts = [number / (len(slots) + 1) for number in range(1, len(slots) + 1)]  # apart from each other and from the parameter
-            filled = {name: _filled(shape, value, dtype, part) for (name, value), part in zip(slots.items(), parts, strict=True)}
-            self._state[target] = {name: parameter_over(array, name) for name, array in filled.items()}
-        return self._state[target]
+    def _make_state(self, targets: Sequence[Tensor]) -> None:
+        """Slots for the parameters that have none yet."""
+        slots = self.used_slots()
+        new = [target for target in dict.fromkeys(targets) if target not in self._state]
+        parts = [number / (len(slots) + 1) for number in range(1, len(slots) + 1)]  # apart from each other and from the parameter
+        arrays = iter(zeros_together([(target.node.op.state.array.shape, numpy_dtype(target.dtype), part) for target in new for part in parts]))
+        for target in new:
+            self._state[target] = {name: parameter_over(_filled(next(arrays), value), name) for name, value in slots.items()}
 
     def _current_rate(self) -> Tensor:
         if self.schedule is not None:
@@ -154,9 +155,8 @@ def number(value: float) -> Tensor:
     return full((), value, "float64")
 
 
-def _filled(shape: Sequence[int], value: float, dtype: np.dtype[Any], part: float) -> Array:
-    """An array of one value that begins at that part of a page."""
-    array = placed_zeros(shape, dtype, part)
+def _filled(zeros: Array, value: float) -> Array:
+    """The array with one value everywhere. Zeros are memory that is not touched before it is used."""
     if value:
-        array[...] = value
-    return array
+        zeros.fill(value)
+    return zeros

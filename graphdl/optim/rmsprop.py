@@ -8,7 +8,7 @@ from typing import ClassVar
 from ..ir import Tensor
 from ..ir.node import FUNCTIONS
 from .optimizer import Optimizer, Slots, decayed
-from .schedules import Schedule
+from .schedule import Schedule
 
 
 class RMSprop(Optimizer):

@@ -8,7 +8,7 @@ from typing import ClassVar
 from ..ir import Tensor
 from ..ops.select import where
 from .optimizer import Optimizer, Slots, decayed, number
-from .schedules import Schedule
+from .schedule import Schedule
 
 
 class SGD(Optimizer):

@@ -102,6 +102,7 @@ def inherit(new: Tensor, old: Tensor) -> None:
     if new.node is old.node or not new.node.operands:
         return
     known, lost = new.node.provenance, old.node.provenance
+    known.keep()
     known.inherit(lost)
     if lost.cotangents:
         known.cotangents |= {(new.index, end, by) for index, end, by in lost.cotangents if index == old.index}

@@ -4,7 +4,6 @@ Reading gives a compilation whose graph is parsed only when somebody looks at it
 """
 
 from .reading import StoredProgram, read_program
-from .state import aligned_empty
 from .writing import textual, write_program
 
-__all__ = ["StoredProgram", "aligned_empty", "read_program", "textual", "write_program"]
+__all__ = ["StoredProgram", "read_program", "textual", "write_program"]

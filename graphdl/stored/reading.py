@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 
 from ..budget import Budget
-from ..container import ALIGNMENT, Bytes, read_json, unpack_parts
+from ..container import read_json, unpack_parts
 from ..errors import CompileError, FormatError, GraphdlError, ParseError
-from ..ir import Graph, Source, Tensor
+from ..ir import Graph, Source, Tensor, told_later
 from ..ir.lineage import restore_lineage
 from ..ir.parser import parse_graph, parse_inputs, parse_size
-from ..ir.provenance import told_later
+from ..memory import ALIGNMENT, Bytes, aligned_copy
 from ..pipeline import Compilation
 from ..signature import Equality, Signature
 from ..types import DTYPES
-from .state import aligned_copy, read_arrays
+from .state import read_arrays
 from .writing import CODE
 
 Facts = dict[str, Any]

@@ -7,26 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from ..container import ALIGNMENT, Bytes
 from ..errors import FormatError
+from ..memory import ALIGNMENT, Bytes
 from ..types import numpy_dtype
 
 Array = np.ndarray[Any, Any]
 Entry = list[Any]  # a dtype and a shape
-
-
-def aligned_copy(data: Bytes) -> Bytes:
-    """The same bytes at a multiple of 64 bytes, in memory of their own."""
-    found = aligned_empty(data.size)
-    found[:] = data
-    return found
-
-
-def aligned_empty(size: int) -> Bytes:
-    """So many bytes at a multiple of 64 bytes."""
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    begin = -memory.ctypes.data % ALIGNMENT
-    return memory[begin : begin + size]
 
 
 def write_arrays(arrays: Sequence[Array]) -> bytes:

@@ -9,11 +9,10 @@ from typing import Any
 from ..container import pack_parts
 from ..declaration import Declaration
 from ..errors import CompileError, ParseError
-from ..ir import Graph, Node, Tensor
+from ..ir import Graph, Node, Tensor, told_later
 from ..ir.lineage import write_lineage
 from ..ir.parser import parse_graph
 from ..ir.printer import print_value
-from ..ir.provenance import told_later
 from ..pipeline import Compilation
 from ..rewrite import map_nodes
 from ..rewrite.regions import everywhere

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -26,14 +24,11 @@ from graphdl.kernel.expression import (
     walk,
 )
 from graphdl.kernel.program import Kernel, Store
-from graphdl.sizes import Atom, Combined, Dim, Substitution, SymbolAtom, as_size, atoms_of, content, divides, linear_in, product, substitute, terms_of
+from graphdl.sizes import Atom, Combined, Dim, Substitution, as_size, atoms_of, divides, linear_in, product, substitute, terms_of
 from graphdl.types import Shape
 
 from .recombination import recombined
 from .strided import MOST, is_strided
-
-FEW_LOADS = 6  # of a kernel whose slices' beginnings may be arguments: each takes a register
-LARGE = 16  # sizes and strides from here on are arguments of shared kernels; smaller ones are worth code of their own
 
 
 def strides_of(shape: Shape) -> tuple[Dim, ...]:
@@ -114,7 +109,9 @@ def flatten(kernel: Kernel) -> Flat:
     return replace(flat, stores=tuple(replace(store, value=merge_reduced(store.value, merged)) for store in flat.stores))
 
 
-def _rename(flat: Flat, values: dict[Atom, Dim], axes: tuple[Axis, ...], dropped: dict[Axis, tuple[Axis, ...]]) -> Flat:
+def rename(flat: Flat, values: dict[Atom, Dim], axes: tuple[Axis, ...], dropped: dict[Axis, tuple[Axis, ...]]) -> Flat:
+    """The nest over other axes: what stands for each old one in indices, and which of the new ones stores have in its place."""
+
     def own(store: Store) -> tuple[Axis, ...]:
         return tuple(new for axis in store.axes for new in dropped.get(axis, (axis,)))
 
@@ -129,45 +126,56 @@ def _without_units(flat: Flat) -> Flat:
     if not units:
         return flat
     kept = tuple(axis for axis in flat.axes if axis.size != 1)
-    return _rename(flat, dict.fromkeys(units, 0), kept, dict.fromkeys(units, ()))
+    return rename(flat, dict.fromkeys(units, 0), kept, dict.fromkeys(units, ()))
 
 
 def _split_axes(flat: Flat) -> Flat:
     """An axis c that is used as c // d and c % d becomes two axes, and the divisions disappear."""
     for axis in flat.axes:
-        divisor = _divisor_of(flat, axis)
-        if divisor is None:
+        divisor = next(iter(_divisors_of(flat, axis)), None)
+        if divisor is None or (axis == flat.axes[-1] and _leaves_crumbs(_divisors_of(flat, axis))):
             continue
         quotient = divides(divisor, axis.size)
         assert quotient is not None
         high, low = fresh_axis(quotient, "i"), fresh_axis(divisor, "i")
         axes = tuple(new for one in flat.axes for new in ((high, low) if one == axis else (one,)))
-        return _split_axes(_rename(flat, {axis: as_size(high) * divisor + as_size(low)}, axes, {axis: (high, low)}))
+        return _split_axes(rename(flat, {axis: as_size(high) * divisor + as_size(low)}, axes, {axis: (high, low)}))
     return flat
 
 
-def _divisor_of(flat: Flat, axis: Axis) -> Dim | None:
+def _divisors_of(flat: Flat, axis: Axis) -> list[Dim]:
+    """By what an axis is divided somewhere that divides its size, in the order of appearance."""
+    found: dict[Dim, None] = {}
     for store in flat.stores:
         for atom in (*index_atoms(store.value), *atoms_of(store.index[0])):
             if isinstance(atom, Combined) and atom.function in ("floordiv", "mod") and atom.left == as_size(axis):
                 quotient = divides(atom.right, axis.size)
                 if quotient is not None and quotient != 1 and atom.right != 1:
-                    return atom.right
-    return None
+                    found[atom.right] = None
+    return list(found)
+
+
+def _leaves_crumbs(divisors: Sequence[Dim]) -> bool:
+    """Whether splitting by all of them ends in two axes of a few elements each, along which there are no vectors: pictures enlarged 2 and 4 times.
+
+    Then lanes run along the whole axis, and what they divide is gathered.
+    """
+    known = sorted(divisor for divisor in divisors if isinstance(divisor, int))
+    return len(known) > 1 and known[0] <= MOST and known[1] <= MOST * known[0]
 
 
 def _merge_domain(flat: Flat) -> Flat:
     """Neighbouring axes a, b become one wherever every offset moves by size(b) steps of b for one of a."""
     for first, second in zip(flat.axes, flat.axes[1:], strict=False):
         together = all((first in store.axes) == (second in store.axes) for store in flat.stores)
-        indices = [part for store in flat.stores for part in (store.index[0], *_offsets(store.value))]
+        indices = [part for store in flat.stores for part in (store.index[0], *offsets_of(store.value))]
         alike = together and all(is_mergeable(index, first, second) for index in indices)
         if not alike or any(_used_otherwise(s.value, first, second) for s in flat.stores):
             continue
         merged = fresh_axis(first.size * second.size, "i")
         axes = tuple(merged if axis == first else axis for axis in flat.axes if axis != second)
         values: dict[Atom, Dim] = {first: 0, second: as_size(merged)}
-        return _merge_domain(_rename(flat, values, axes, {first: (merged,), second: ()}))
+        return _merge_domain(rename(flat, values, axes, {first: (merged,), second: ()}))
     return flat
 
 
@@ -177,7 +185,7 @@ def _with_long_vectors(flat: Flat) -> Flat:
         return flat
     *outer, long, short = flat.axes
     few = isinstance(short.size, int) and short.size <= MOST and not (isinstance(long.size, int) and long.size <= MOST)
-    offsets = [part for store in flat.stores for part in (store.index[0], *_offsets(store.value))]
+    offsets = [part for store in flat.stores for part in (store.index[0], *offsets_of(store.value))]
     if not few or not all(_is_dense(offset, long) for offset in offsets):
         return flat
     axes = (*outer, short, long)
@@ -213,7 +221,7 @@ def merge_reduced(root: Expr, merged: dict[Expr, Expr]) -> Expr:
         k = 0
         while x.kind not in ("argmax", "argmin") and k + 1 < len(axes):
             first, second = axes[k], axes[k + 1]
-            if all(is_mergeable(index, first, second) for index in _offsets(body)) and not _used_otherwise(body, first, second):
+            if all(is_mergeable(index, first, second) for index in offsets_of(body)) and not _used_otherwise(body, first, second):
                 both = fresh_axis(first.size * second.size)
                 body = substitute_axes(body, {first: 0, second: as_size(both)})
                 axes[k : k + 2] = [both]
@@ -224,69 +232,8 @@ def merge_reduced(root: Expr, merged: dict[Expr, Expr]) -> Expr:
     return transform(root, leaf)
 
 
-def share(flat: Flat, kept: Axis | None = None) -> tuple[Flat, dict[Atom, Dim]]:
-    """The nest with its larger sizes and strides as symbols, and their values: nests that differ only in them get one code.
-
-    Of a symbolic size or stride it is the number that divides it: 96*H*W and 42*H*W are one. Every place gets a symbol of its own,
-    so that which of the numbers happen to be equal does not matter; equal places of one buffer get the same, so that equal
-    reductions stay one expression. The axis `kept` keeps its size. Where a load goes through several reduced axes
-    as through one, their numbers stay: they are what tells it.
-    """
-    values: dict[Atom, Dim] = {}
-    reductions = list(dict.fromkeys(x for store in flat.stores for x in walk(store.value) if isinstance(x, Reduce)))
-    united = {x: _united_axes(x) for x in reductions}
-    told = {axis for axes in united.values() for axis in axes[1:]}
-
-    def named(size: Dim) -> Dim:
-        number = content(size)
-        if number < LARGE:
-            return size
-        atom = SymbolAtom(f"#{len(values)}")
-        values[atom] = number
-        return size // number * as_size(atom)
-
-    reduced = [axis for x in reductions for axis in x.reduced]
-    renamed = {axis: fresh_axis(axis.size if axis in told or axis is kept else named(axis.size)) for axis in dict.fromkeys((*flat.axes, *reduced))}
-    axes = [*renamed.values()]
-    groups = [[renamed[axis] for axis in one] for one in united.values() if one]
-    flat = _rename(flat, {old: as_size(new) for old, new in renamed.items()}, tuple(renamed[axis] for axis in flat.axes), {k: (v,) for k, v in renamed.items()})
-
-    @functools.cache
-    def strides(buffer: Buffer, offset: Dim) -> Dim:
-        through = {axis for group in groups if _goes_through(offset, group) for axis in group}
-        for axis in axes:
-            parts = linear_part(offset, axis)
-            if parts is not None and content(parts[0]) >= LARGE and axis not in through:
-                offset = named(parts[0]) * as_size(axis) + parts[1]
-        return begin(offset)
-
-    def begin(offset: Dim) -> Dim:
-        """The offset with the number that is added to it as a symbol: a slice of one operand is like another."""
-        start = dict(terms_of(offset)).get((), 0)
-        return offset - start + named(start) if few else offset
-
-    def leaf(x: Expr) -> Expr | None:
-        if isinstance(x, IndexValue):
-            return index_value(begin(x.index))
-        return load(x.buffer, (strides(x.buffer, x.index[0]),)) if isinstance(x, Load) else None
-
-    few = sum(isinstance(x, Load) for x in walk(*(store.value for store in flat.stores))) <= FEW_LOADS
-    stores = tuple(Store(s.buffer, s.axes, (strides(s.buffer, s.index[0]),), transform(s.value, leaf)) for s in flat.stores)
-    return Flat(flat.axes, stores), values
-
-
-def _united_axes(x: Reduce) -> list[Axis]:
-    """All reduced axes if there are several and some load goes through them as through one."""
-    axes = list(x.reduced)
-    return axes if len(axes) > 1 and any(_goes_through(offset, axes) for offset in _offsets(x.body)) else []
-
-
-def _goes_through(offset: Dim, axes: Sequence[Axis]) -> bool:
-    used = any(axis in axes_of(offset) for axis in axes)
-    return used and all(is_mergeable(offset, first, second) for first, second in itertools.pairwise(axes))
-
-
-def _offsets(root: Expr) -> list[Dim]:
+def offsets_of(root: Expr) -> list[Dim]:
+    """The offsets of all loads in flat expressions."""
     return [x.index[0] for x in walk(root) if isinstance(x, Load)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from graphdl.kernel.expression import identity
@@ -109,6 +109,37 @@ class Extremum(Combination):
     def _extreme(self, f: Function, x: Value, y: Value) -> Value:
         """One instruction: of equal numbers, and where any is NaN, the second."""
         return f.select(f.compare("ogt" if self.kind == "max" else "olt", x, y), x, y)
+
+
+@dataclass(frozen=True)
+class Several(Combination):
+    """Several reductions of one kind side by side, each as `one` goes; none finds an index."""
+
+    one: Combination
+    count: int
+
+    def start(self, f: Function, lanes: int) -> list[Value]:
+        return [value for _ in range(self.count) for value in self.one.start(f, lanes)]
+
+    def follow(self, f: Function, held: list[Value], element: list[Value]) -> list[Value]:
+        return self._each(held, element, lambda a, b: self.one.follow(f, a, b))
+
+    def follow_some(self, f: Function, held: list[Value], element: list[Value], mask: Value) -> list[Value]:
+        return self._each(held, element, lambda a, b: self.one.follow_some(f, a, b, mask))
+
+    def join(self, f: Function, left: list[Value], right: list[Value], better: Value | None = None) -> list[Value]:
+        return self._each(left, right, lambda a, b: self.one.join(f, a, b))
+
+    def fold(self, f: Function, parts: list[Value]) -> list[Value]:
+        return self._each(parts, parts, lambda a, _: self.one.fold(f, a))
+
+    def _each(self, left: list[Value], right: list[Value], step: Callable[[list[Value], list[Value]], list[Value]]) -> list[Value]:
+        pairs = zip(self._apart(left), self._apart(right), strict=True)
+        return [value for a, b in pairs for value in step(a, b)]
+
+    def _apart(self, values: list[Value]) -> list[list[Value]]:
+        width = len(values) // self.count
+        return [values[k : k + width] for k in range(0, len(values), width)]
 
 
 def lane_combination(kind: str, dtype: str, registers: int, *, has_masks: bool) -> Combination:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from graphdl.kernel.expression import Buffer
-from graphdl.kernel.program import Branch, Loop, Step, While, reads_indices
+from graphdl.kernel.program import Branch, Kernel, Loop, Step, While, reads_indices
 from graphdl.sizes import Atom, Dim
 
 from .function import Arguments
@@ -16,7 +16,10 @@ Values = dict[Atom, Dim]
 
 @dataclass(frozen=True)
 class Launch:
-    """One call of a kernel function: over `tasks` tasks, by all threads if `work` is worth it; `times` in a run, as far as is known."""
+    """One call of a kernel function: over `tasks` tasks, by all threads if `work` is worth it; `times` in a run, as far as is known.
+
+    It computes `step`, or the `part` of it, or only packs an operand of it.
+    """
 
     function: str
     arguments: Arguments
@@ -26,6 +29,8 @@ class Launch:
     values: Values  # numbers that the function takes as arguments
     times: Dim = 1
     schedule: str = ""  # who chose how a product is cut
+    part: Kernel | None = None
+    packs: bool = False
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,10 @@
 map      out[i.., j] = f(loads)                    tasks: i.. and blocks of j; lanes along j
 row      out[i.., j] = f(loads, Reduce over rows)  tasks: i..; reductions of a row first, then lanes along j
 tiles    out[.., i, j] = f(loads[.., j, i])        tasks: .. and blocks of i; lanes along i to read, along j to write
+staged   out[.., i, r..] = f(.., g(loads[.., i]))  tasks: .. and blocks of i; lanes along i for g, along (i, r..), which are few, for f
 column   out[i.., j] = Reduce_k f(loads[k, j])     like a map: each lane reduces for itself
 lines    out[i, .., j] = f(loads, Reduce over i)   tasks: .. and blocks of j; each lane reduces for itself, then goes along i
-whole    out[i..]    = Reduce_k f(loads[.., k])    tasks: i..; lanes along k
+whole    out[i..]    = Reduce_k f(loads[.., k])    tasks: i.., but for a few last ones whose results are reduced together; lanes along k
 """
 
 from __future__ import annotations
@@ -17,15 +18,17 @@ from dataclasses import dataclass, replace
 from graphdl.kernel.expression import Axis, Expr, Load, Reduce, Scalar, walk
 from graphdl.kernel.functions import TABLE
 from graphdl.kernel.program import Store
-from graphdl.sizes import Dim, ceildiv, product
+from graphdl.sizes import Dim, ceildiv, content, product
 from graphdl.types import is_floating
 
 from ..llvm import I64, Function, Value
 from ..target import Target
 from .affine import Flat, linear_part
+from .beside import axes_beside
 from .function import KernelFunction
 from .reduction import contiguous_axis, is_unrolled, unroll_of
 from .registers import itemsize
+from .staging import staged_axes
 from .task import Task
 from .tiles import LARGEST, crossing_axis
 
@@ -80,7 +83,8 @@ def schedule_nest(flat: Flat, target: Target, inside: int | None = None) -> Nest
     if not flat.axes:
         return _fitted("whole", (), (), None, lanes, single, 0)
     if reductions and not _column_like(reductions, flat):
-        return _fitted("whole", flat.axes, (), None, lanes, single, 0)
+        beside = axes_beside(flat, target.vector_registers)
+        return _fitted("whole", flat.axes[: len(flat.axes) - beside], flat.axes[len(flat.axes) - beside :], None, lanes, single, 0)
     vector = flat.axes[-1]
     shallow = min(len(store.axes) for store in flat.stores)
     if shallow < len(flat.axes):  # some stores end before the innermost axes: those stay inside one task
@@ -90,6 +94,9 @@ def schedule_nest(flat: Flat, target: Target, inside: int | None = None) -> Nest
         lanes = max(lanes, single * COLUMN_UNROLL) if all(_is_plain_sum(x) for x in reductions) and lanes > single else lanes
         found = _fitted("column", flat.axes[:-depth], flat.axes[-depth:], vector, lanes, single, lanes)
         return found if depth == 1 else replace(found, block=0)
+    turned = staged_axes(flat, min(single, LARGEST)) if single > 1 else ()
+    if turned:
+        return _staged(flat, turned, min(single, LARGEST), inside)
     across = crossing_axis(flat)
     if across is not None and single > 1:
         side = min(single, LARGEST)
@@ -97,17 +104,28 @@ def schedule_nest(flat: Flat, target: Target, inside: int | None = None) -> Nest
     return _fitted("map", flat.axes[:-depth], flat.axes[-depth:], vector, lanes, single, MAP_BLOCK)
 
 
+def _staged(flat: Flat, turned: tuple[Axis, ...], side: int, inside: int | None) -> NestSchedule:
+    """A task takes several tiles: of all of i and axes before it if they are short, else of a block of i."""
+    axes = (*(axis for axis in flat.axes if axis not in turned), *turned)
+    depth = _depth(axes, len(turned)) if inside is None else inside
+    across = turned[0]
+    is_short = isinstance(across.size, int) and across.size <= SHORT_ROW
+    return NestSchedule("staged", axes[:-depth], axes[-depth:], across, side, side, 0 if is_short else SHORT_ROW)
+
+
 def _inside(flat: Flat) -> int:
-    """How many axes one task runs over: one, and where rows are short as many more as fill a task while enough of them are left."""
-    sizes = [axis.size for axis in flat.axes]
-    depth = 1
-    while depth < len(sizes) and all(isinstance(size, int) for size in sizes[-depth - 1 :]):
-        elements = product(sizes[-depth - 1 :])
-        outer = product(sizes[: -depth - 1])
-        if not isinstance(outer, int) or outer < LEAST_TASKS or elements > TASK:  # type: ignore[operator]
+    """How many axes one task runs over: one, and where rows are short as many more as fill a task."""
+    return _depth(flat.axes, 1) if has_short_rows(flat) else 1
+
+
+def _depth(axes: Sequence[Axis], depth: int) -> int:
+    """`depth` axes, the last ones, and as many more as fill a task while enough of them are left."""
+    while depth < len(axes) and all(isinstance(axis.size, int) for axis in axes[-depth - 1 :]):
+        elements = product(axis.size for axis in axes[-depth - 1 :])
+        if content(product(axis.size for axis in axes[: -depth - 1])) < LEAST_TASKS or elements > TASK:  # type: ignore[operator]
             break
         depth += 1
-    return depth if has_short_rows(flat) else 1
+    return depth
 
 
 def has_short_rows(flat: Flat) -> bool:
@@ -158,8 +176,8 @@ def _is_apart(x: Load, axis: Axis) -> bool:
 
 
 def single_lanes(stores: Sequence[Store], target: Target) -> int:
-    """How many elements fill one register, counted in the widest float (else the widest stored) dtype."""
-    found = {x.dtype for store in stores for x in walk(store.value) if is_floating(x.dtype)}
+    """How many elements fill one register, counted in the widest float (else the widest stored) dtype of what differs from place to place."""
+    found = {x.dtype for store in stores for x in walk(store.value) if is_floating(x.dtype) and (x.axes or not store.axes)}
     sizes = [4 if dtype in ("float16", "bfloat16") else itemsize(dtype) for dtype in found]
     widest = max(sizes or [itemsize(store.buffer.type.dtype) for store in stores])
     return max(target.vector_bytes // widest, 1)

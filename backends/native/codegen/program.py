@@ -16,17 +16,20 @@ from ..contraction import Chooser, Shape, modelled
 from ..contraction import plan as plan_contraction
 from ..llvm import Module
 from ..target import Target
-from .affine import Flat, flatten, share
+from .affine import Flat, flatten
+from .blocks import in_blocks
 from .depthwise import emit_planes
 from .entry import EntryWriter
 from .extent import name_extents
 from .form import Form, Key, form_of
 from .function import Arguments, KernelFunction
+from .joining import joined_parts
 from .launch import Choice, Item, Launch, Repetition, Values, Waiting, launches_of, parts_of
 from .nest import has_short_rows, schedule_nest, work_of
 from .planes import Cut, Plane, cut_of, plane_of, tasks_of
 from .product import Product
 from .product_match import in_panels, match_product
+from .sharing import share
 from .steps import emit_cumulative, emit_scatter
 from .stream import STREAMS, streaming
 from .written import WrittenFunctions, replace_buffer
@@ -148,14 +151,23 @@ class ProgramEmitter:
     def _emit(self, step: Kernel | Scatter | Cumulative) -> None:
         name = f"k{self.count}_{step.name}"
         if isinstance(step, Kernel):
-            self._kernel(name, step)
+            self._parts(step)
             return
         kernel = KernelFunction(self.module, self.target, name)
         tasks, work = emit_scatter(kernel, step) if isinstance(step, Scatter) else emit_cumulative(kernel, step)
         self._launch(name, kernel.arguments, tasks, work, step)
 
+    def _parts(self, step: Kernel) -> None:
+        """The launches of a kernel, or of its parts, which are one step all the same."""
+        parts = joined_parts(step)
+        for part in parts:
+            first = len(self.items)
+            self._kernel(f"k{self.count}_{step.name}", part)
+            if len(parts) > 1:
+                self.items[first:] = [replace(launch, step=step, part=part) for launch in self.items[first:] if isinstance(launch, Launch)]
+
     def _kernel(self, name: str, step: Kernel) -> None:
-        flat = flatten(step)
+        flat = in_blocks(flatten(step))
         if not flat.stores:
             return
         named, extents = name_extents(flat)
@@ -202,7 +214,7 @@ class ProgramEmitter:
             begin, end = self.timeline.span(frame.step if frame else step)
             self.scratch.append(Interval(buffer, begin, end, size))
             if function:
-                self._launch(function, made.arguments, tasks, shape.batch * extent * shape.k, step, values, frame)
+                self._launch(function, made.arguments, tasks, shape.batch * extent * shape.k, step, values, frame, packs=True)
         work = shape.batch * shape.m * shape.n * shape.k // (4 if product.integers is None else 16)
         self._launch(made.contraction.compute, made.arguments, needs.compute_tasks, work, step, values, schedule=made.schedule.cut.told)
 
@@ -215,8 +227,9 @@ class ProgramEmitter:
         return self.frames[following] if following < len(self.frames) else None
 
     def _launch(
-        self, name: str, arguments: Arguments, tasks: Dim, work: Dim, step: Step, values: Values | None = None, before: _Frame | None = None, schedule: str = ""
-    ) -> None:
+        self, name: str, arguments: Arguments, tasks: Dim, work: Dim, step: Step, values: Values | None = None,
+        before: _Frame | None = None, schedule: str = "", packs: bool = False,
+    ) -> None:  # fmt: skip
         """Note a launch, here or before an open loop; a function whose text is known already is dropped for the one before."""
         known = self.written.first(name)
         open_frames = self.frames if before is None else self.frames[: self.frames.index(before)]
@@ -225,7 +238,7 @@ class ProgramEmitter:
         given.update((counter, 0) for counter in closed)
         self.count += 1
         items = self.items if before is None else before.before
-        items.append(Launch(known, arguments, tasks, work, step, given, _times(open_frames), schedule))
+        items.append(Launch(known, arguments, tasks, work, step, given, _times(open_frames), schedule, packs=packs))
 
 
 def _times(frames: Sequence[_Frame]) -> Dim:

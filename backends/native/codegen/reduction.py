@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 
 from graphdl.kernel.expression import Axis, Expr, Load, Reduce, Scalar, substitute_axes, walk
 from graphdl.kernel.functions import TABLE
@@ -16,13 +17,14 @@ from graphdl.types import is_floating
 
 from ..llvm import I64, Loop, Value
 from .affine import linear_part
-from .combination import Combination, lane_combination
+from .combination import Combination, Several, lane_combination
 from .emitter import Emitter
 from .fetch import fetch_ahead, streams_of
 from .registers import itemsize
 
 MANY = 32  # vector registers that hold the intermediate values of four exponentials, and their coefficients
 UNROLLED = 32  # elements of a reduction for which there is code one by one: the taps of a window
+OTHERS = 4  # registers for what is loaded while several reductions go on together
 SHARING = 4  # elements along an axis for which there is code one by one if they share a load
 
 
@@ -37,11 +39,20 @@ def emit_reduction(emitter: Emitter, x: Reduce, guard: Expr | None) -> Value:
     return parts[-1]
 
 
+def emit_together(emitter: Emitter, x: Reduce, bodies: Sequence[Expr]) -> list[Value]:
+    """The values of several reductions at the open point, all as `x` with other bodies, in one loop."""
+    return _Vectorised(emitter, x, _together(Combination(x.kind, x.body.dtype), len(bodies)), None, bodies).run()
+
+
+def _together(one: Combination, count: int) -> Combination:
+    return one if count == 1 else Several(one.kind, one.dtype, one, count)
+
+
 class _Sequential:
     """Plain loops over the reduced axes; lanes, if any are open, belong to another axis."""
 
-    def __init__(self, emitter: Emitter, x: Reduce, combination: Combination, guard: Expr | None) -> None:
-        self.emitter, self.x, self.combination, self.guard = emitter, x, combination, guard
+    def __init__(self, emitter: Emitter, x: Reduce, combination: Combination, guard: Expr | None, bodies: Sequence[Expr] = ()) -> None:
+        self.emitter, self.x, self.combination, self.guard, self.bodies = emitter, x, combination, guard, bodies or [x.body]
 
     def run(self, start: list[Value]) -> list[Value]:
         self.written_out = self.x.reduced if is_unrolled(self.x) else sharing_axes(self.x)
@@ -59,8 +70,8 @@ class _Sequential:
         """The element at numbers in place of the axes that are written out."""
         emitter = self.emitter
         places: dict[Atom, Dim] = dict(zip(self.written_out, point, strict=True))
-        value = emitter.spread(emitter.value(substitute_axes(self.x.body, places), self.guard))
-        return [value, emitter.spread(I64.const(point[0]))] if self.combination.is_arg else [value]
+        found = [emitter.spread(emitter.value(substitute_axes(body, places), self.guard)) for body in self.bodies]
+        return [*found, emitter.spread(I64.const(point[0]))] if self.combination.is_arg else found
 
     def _loops(self, axes: list[Axis], carried: list[Value]) -> list[Value]:
         if not axes:
@@ -75,11 +86,8 @@ class _Sequential:
 
     def _element(self) -> list[Value]:
         emitter = self.emitter
-        value = emitter.value(self.x.body, self.guard)
-        value = emitter.spread(value)
-        if not self.combination.is_arg:
-            return [value]
-        return [value, emitter.spread(emitter.index(as_size(self.x.reduced[0])))]
+        found = [emitter.spread(emitter.value(body, self.guard)) for body in self.bodies]
+        return [*found, emitter.spread(emitter.index(as_size(self.x.reduced[0])))] if self.combination.is_arg else found
 
 
 class _Vectorised(_Sequential):
@@ -94,11 +102,14 @@ class _Vectorised(_Sequential):
         self.lanes = self.single * unroll_of(emitter.target.vector_registers, self.x.body)
         while isinstance(size, int) and self.lanes > self.single and size < 2 * self.lanes:
             self.lanes //= 2
+        while self.lanes > self.single and self.lanes // self.single * len(self.bodies) > emitter.target.vector_registers - OTHERS:
+            self.lanes //= 2
         if (isinstance(size, int) and (size < 4 or size < self.single // 4)) or self.single == 1:
             return _Sequential.run(self, combination.start(emitter.f, 0))
         outer = [axis for axis in self.x.reduced if axis != self.axis]
         masked = emitter.target.has_masks
-        combination = self.combination = lane_combination(self.x.kind, self.x.body.dtype, self.lanes // self.single, has_masks=masked)
+        one = lane_combination(self.x.kind, self.x.body.dtype, self.lanes // self.single, has_masks=masked)
+        combination = self.combination = _together(one, len(self.bodies))
         wide, single = combination.start(emitter.f, self.lanes), [] if masked else combination.start(emitter.f, 0)
         if combination.is_arg:  # the places of every lane's first element; what comes after the lanes loses ties
             wide[1], single[1:] = emitter.f.lanes_index(wide[1].type), [I64.const(-1)] * len(single[1:])

@@ -12,11 +12,13 @@ from graphdl.sizes import as_size
 from ..llvm import I1, I64, Value
 from .accumulation import accumulate
 from .affine import Flat
+from .beside import emit_beside
 from .fetch import rows_of
 from .function import KernelFunction
 from .loops import VectorLoop, carrying_nothing, store_all, vector_loop
 from .registers import MEMORY
 from .rows import LONGEST, Row, keep_values, may_use_output
+from .staging import emit_staged
 from .stream import is_streamed, row_address, streamed_stores, wants_streams
 from .tiles import emit_tiles
 
@@ -60,6 +62,10 @@ class Task:
             self._lines(block)
         elif self.schedule.kind == "tiles":
             self._tiles(block)
+        elif self.schedule.kind == "whole" and self.deeper:
+            emit_beside(self.emitter, self.deeper, self.schedule.inner)
+        elif self.schedule.kind == "staged":
+            self._staged(self.schedule.inner, block)
         elif self.deeper:
             self._loops(list(self.schedule.inner), block)
 
@@ -88,6 +94,14 @@ class Task:
         assert self.schedule.vector is not None
         begin, end = self._bounds(self.schedule.vector, block)
         emit_tiles(self.kernel, self.deeper, self.schedule.vector, begin, end, self.schedule.inner[0], self.schedule.lanes)
+
+    def _staged(self, axes: Sequence[Axis], block: Value | None) -> None:
+        """The loops over axes before the one across the runs, then the tiles."""
+        if axes[0] is not self.schedule.vector:
+            with self.f.loop(I64.const(0), self.emitter.index(axes[0].size)) as loop, self.emitter.binding(axes[0], loop.index):
+                self._staged(axes[1:], block)
+            return
+        emit_staged(self.kernel, self.deeper, axes, *self._bounds(axes[0], block), self.schedule.lanes)
 
     def _bounds(self, axis: Axis, block: Value | None) -> tuple[Value, Value]:
         f, end = self.f, self.emitter.index(axis.size)

@@ -26,8 +26,8 @@ def crossing_axis(flat: Flat) -> Axis | None:
     """The axis along which loads are contiguous where stores are along the last one; None if there is no one such axis."""
     last = flat.axes[-1]
     reads = crossing_reads(flat.stores, last)
-    axes = {_contiguous(flat, _load_of(read)) for read in reads}
-    plain = all(store.axes == flat.axes and _coefficient(store.index[0], last) == 1 for store in flat.stores)
+    axes = {contiguous_axis_of(flat, _load_of(read)) for read in reads}
+    plain = all(store.axes == flat.axes and step_of(store.index[0], last) == 1 for store in flat.stores)
     guarded = {x for store in flat.stores for x in walk(store.value) if isinstance(x, Guard)}
     if not plain or len(axes) != 1 or len(reads) > MOST or not guarded.issubset(reads):
         return None
@@ -39,7 +39,7 @@ def crossing_reads(stores: Sequence[Store], last: Axis) -> list[Expr]:
     """The loads that take steps of more than one element along the last axis, each with the guard around it if there is one."""
     reads = dict.fromkeys(x for store in stores for x in walk(store.value) if _is_read(x))
     inside = {_load_of(x) for x in reads if isinstance(x, Guard)}
-    return [x for x in reads if x not in inside and last in _load_of(x).axes and _coefficient(_load_of(x).index[0], last) != 1]
+    return [x for x in reads if x not in inside and last in _load_of(x).axes and step_of(_load_of(x).index[0], last) != 1]
 
 
 def _is_read(x: Expr) -> bool:
@@ -54,16 +54,17 @@ def _load_of(read: Expr) -> Load:
     return found
 
 
-def _contiguous(flat: Flat, x: Load) -> Axis | None:
+def contiguous_axis_of(flat: Flat, x: Load) -> Axis | None:
     """The axis along which a load is contiguous, if its whole index is linear."""
     if x.dtype == "bool" or any(isinstance(atom, Loaded) for atom in index_atoms(x)):
         return None
     if any(linear_part(x.index[0], axis) is None for axis in flat.axes):
         return None
-    return next((axis for axis in flat.axes[:-1] if _coefficient(x.index[0], axis) == 1), None)
+    return next((axis for axis in flat.axes[:-1] if step_of(x.index[0], axis) == 1), None)
 
 
-def _coefficient(index: Dim, axis: Axis) -> Dim | None:
+def step_of(index: Dim, axis: Axis) -> Dim | None:
+    """By how many elements an offset moves along an axis; None if that is no one number."""
     parts = linear_part(index, axis)
     return None if parts is None else parts[0]
 

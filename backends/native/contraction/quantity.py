@@ -95,6 +95,11 @@ def at_most(x: Q, limit: int) -> Q:
     return 1 // (1 + x // (limit + 1))
 
 
+def at_least_one(x: Q) -> Q:
+    """`x`, or 1 where it is 0: what others are divided by."""
+    return x + 1 // (1 + x)
+
+
 def choose(condition: Q, then: int, otherwise: int) -> Q:
     """`then` where the 0-or-1 number `condition` is 1, else `otherwise`."""
     return otherwise + condition * (then - otherwise)

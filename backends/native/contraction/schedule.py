@@ -10,7 +10,7 @@ from ..target import Target
 from .cut import MODEL, Cut
 from .integers import HIGHEST, ONES, STEPS, Dot, Integers, dot_of, words
 from .interface import Traits
-from .quantity import Q, Shape, at_most, choose
+from .quantity import Q, Shape, at_least_one, at_most, choose
 from .tile import Tile, TileTable, table_for
 
 SHORT_K = 128  # below, adding up the lanes of a dot product costs as much as the product, and writing the output more
@@ -264,9 +264,8 @@ class Schedule:
         if not self.in_pieces:
             return choose(at_most(s.k, SHORT_K), 1, self.cut.group_tiles)
         most = choose(at_most(s.batch * self.panels(s), FEW_PANELS - 1), SMALL_GROUP, self.cut.group_tiles)
-        count = (self.tiles(s) + most - 1) // most
-        count = count + 1 // (1 + count)
-        return (self.tiles(s) + count - 1) // count  # groups of one height, so that each is as much work
+        count = at_least_one((self.tiles(s) + most - 1) // most)
+        return at_least_one((self.tiles(s) + count - 1) // count)  # groups of one height, so that each is as much work
 
     def tiles(self, s: Shape[Q]) -> Q:
         rows = self.tile_rows(s)
@@ -288,15 +287,13 @@ class Schedule:
     def k_blocks(self, s: Shape[Q]) -> tuple[Q, Q]:
         """How many blocks k is cut into (one if k is 0), and the length of all but the last; whole vectors for dot products."""
         depth = self.depth(s)
-        blocks = (depth + self.longest_block - 1) // self.longest_block
-        blocks = blocks + 1 // (1 + blocks)
+        blocks = at_least_one((depth + self.longest_block - 1) // self.longest_block)
         return blocks, ((depth + blocks - 1) // blocks + 15) // 16 * 16
 
     def step_blocks(self, s: Shape[Q]) -> tuple[Q, Q]:
         """The same for a B in pieces, counted in steps, each of all taps."""
         steps = s.k // self.b.taps
-        blocks = (steps + self.longest_steps - 1) // self.longest_steps
-        blocks = blocks + 1 // (1 + blocks)
+        blocks = at_least_one((steps + self.longest_steps - 1) // self.longest_steps)
         block = (steps + blocks - 1) // blocks
         return blocks, block if self.integers is None else (block + STEPS - 1) // STEPS * STEPS
 

@@ -22,13 +22,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import graphdl.version
-from graphdl.backends.native.runtime.jit import compile_object, versions
+from graphdl.backends.native.runtime.jit import compile_object, linked, versions
 from graphdl.backends.native.target import Target
 from graphdl.version import __version__
 
 _PACKAGE = Path(graphdl.version.__file__).parent
 MAGIC = b"graphdl\x01"
 DEFAULT_LIMIT = 512 << 20
+LOOKS = 64
 _HEADER = struct.Struct("<8sQ32s")
 _KEY = re.compile(r"[0-9a-f]{64}")
 _STALE_SECONDS = 3600.0  # a temporary file this old was left by a process that died
@@ -39,9 +40,13 @@ _warned: set[str] = set()
 
 def key_of(*parts: str | bytes, target: Target) -> str:
     """The cache key of code made from `parts` for `target` by this version of graphdl and LLVM: 64 hexadecimal digits."""
-    made_by = (__version__, versions(), target.triple, target.cpu, target.features)
+    return plain_key(target.triple, target.cpu, target.features, *parts)
+
+
+def plain_key(*parts: str | bytes) -> str:
+    """The cache key of what this version of graphdl and LLVM has found out from `parts`: 64 hexadecimal digits."""
     digest = hashlib.sha256()
-    for part in (*made_by, *parts):
+    for part in (__version__, versions(), *parts):
         data = part.encode() if isinstance(part, str) else part
         digest.update(struct.pack("<Q", len(data)))
         digest.update(data)
@@ -53,10 +58,20 @@ def sources_digest() -> str:
     """A digest of this installation's own files, by size and time of change: edited code finds nothing that older code cached."""
     digest = hashlib.sha256()
     for folder in (_PACKAGE, _PACKAGE / "passes", _PACKAGE / "backends"):
-        for path in sorted(folder.resolve().rglob("*.py")):
-            info = path.stat()
-            digest.update(f"{path.name} {info.st_size} {info.st_mtime_ns}\n".encode())
+        for line in sorted(_source_files(os.path.realpath(folder))):
+            digest.update(line.encode())
     return digest.hexdigest()
+
+
+def _source_files(folder: str) -> Iterator[str]:
+    """A line for every file of Python below a folder, links left alone."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _source_files(entry.path)
+            elif entry.name.endswith(".py"):
+                info = entry.stat()
+                yield f"{entry.name} {info.st_size} {info.st_mtime_ns}\n"
 
 
 def default_folder() -> Path | None:
@@ -150,6 +165,13 @@ class ObjectCache:
                 os.close(descriptor)
 
     def _make_room(self, folder: int, added: int) -> None:
+        """Count what is there, and remove the oldest if it is too much.
+
+        Counting tens of thousands of entries takes half a second, so one process in many does it: on average, some one counts
+        whenever a `LOOKS`-th of the limit was added.
+        """
+        if self._size is None and secrets.randbelow(max(self.limit, 1)) >= LOOKS * added:
+            return
         if self._size is not None:
             self._size += added
             if self._size <= self.limit:
@@ -172,16 +194,16 @@ def default_cache() -> ObjectCache:
 
 def object_key(ir_text: str, target: Target, level: int = 2, passes: str | None = None) -> str:
     """The key under which `cached_object` keeps its result."""
-    return key_of(ir_text, str(level), passes or "", target=target)
+    return key_of("linked", ir_text, str(level), passes or "", target=target)
 
 
 def cached_object(ir_text: str, target: Target, level: int = 2, passes: str | None = None, cache: ObjectCache | None = None) -> bytes:
-    """`compile_object`, unless the cache has its result already. Raises BackendError."""
+    """What `compile_object` and `linked` make of a text, unless the cache has it already. Raises BackendError."""
     cache = cache or default_cache()
     key = object_key(ir_text, target, level, passes)
     data = cache.get(key)
     if data is None:
-        data = compile_object(ir_text, target, level, passes)
+        (data,) = linked([compile_object(ir_text, target, level, passes)])
         cache.put(key, data)
     return data
 

@@ -3,9 +3,9 @@
 Measured with LLVM 22 on a Zen 5 core, for a straight-line 12x32 float micro-kernel of 212 lines: parsing 0.5 ms; parsing and
 emitting 1.5 ms at level 0, 4.7 ms at 1, 5.1 ms at 2 and 5.2 ms at 3, whatever the code model. So level 2 is the default, and no
 IR passes run unless asked for. At levels 1 to 3 each function costs some 0.4 ms and each loop some 0.7 ms; at level 0 a tenth.
-Loading that object took 0.61 ms with an MCJIT engine of its own and 0.08 ms with one shared ORC LLJIT, hence ORC. JITLink lays
-out an object in one stretch of memory, so that the small code model always reaches the object's own constants and functions; it
-costs no more than RuntimeDyld.
+Objects for x86-64 on Linux are linked here and mapped, without LLVM, whose library takes 20 ms to load. For others: loading that object took
+0.61 ms with an MCJIT engine of its own and 0.08 ms with one shared ORC LLJIT, hence ORC. JITLink lays out an object in one stretch of memory, so
+that the small code model always reaches the object's own constants and functions; it costs no more than RuntimeDyld.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import functools
 import itertools
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
+from graphdl.backends.native.runtime.image import Image, MappedImage
 from graphdl.backends.native.target import Target
 from graphdl.errors import BackendError
 
@@ -73,18 +74,50 @@ def data_layout(target: Target) -> str:
 
 
 class Loaded:
-    """An object file in memory. Its code and data are freed when this is collected, unless `pin` was called.
+    """Code in memory. It is freed when this is collected, unless `pin` was called."""
 
-    LLVM keeps about 8 KiB of bookkeeping per object loaded and freed.
-    """
+    def __init__(self, library: Library) -> None:
+        self._library = library
 
-    def __init__(self, name: str, trackers: list[Any]) -> None:
-        self._name = name
-        self._trackers = trackers
+    def address(self, symbol: str) -> int:
+        """The address of a function or global. Raises BackendError if there is none, or if linking fails."""
+        return self._library.address(symbol)
+
+    def pin(self) -> Loaded:
+        """Never free this: threads or callbacks may be inside its code for as long as the process lives."""
+        _pinned.append(self)
+        return self
+
+
+class Library(Protocol):
+    """What holds code in memory."""
+
+    def address(self, symbol: str) -> int: ...
+
+
+_pinned: list[Loaded] = []
+
+
+class _LinkedByLLVM:
+    """Objects that LLVM's JITLink has loaded. It keeps about 8 KiB of bookkeeping per object loaded and freed."""
+
+    def __init__(self, objects: Sequence[bytes], symbols: Mapping[str, int]) -> None:
+        import llvmlite.binding as llvm
+
+        self._name = f"graphdl.{next(_names)}"
+        builder = llvm.JITLibraryBuilder()
+        for data in objects:
+            builder.add_object_img(data)
+        builder.add_current_process()
+        for symbol, address in symbols.items():
+            builder.import_symbol(symbol, address)
+        try:
+            self._trackers = [builder.link(_linker(), self._name)]
+        except RuntimeError as error:
+            raise BackendError(f"cannot load the object file: {error}") from error
         self._addresses: dict[str, int] = {}
 
     def address(self, symbol: str) -> int:
-        """The address of a function or global of the object. Raises BackendError if there is none, or if linking fails."""
         if symbol not in self._addresses:
             try:
                 tracker = _linker().lookup(self._name, symbol)
@@ -94,14 +127,6 @@ class Loaded:
             self._addresses[symbol] = tracker[symbol]
         return self._addresses[symbol]
 
-    def pin(self) -> Loaded:
-        """Never free this object: threads or callbacks may be inside its code for as long as the process lives."""
-        _pinned.append(self)
-        return self
-
-
-_pinned: list[Loaded] = []
-
 
 def load_object(data: bytes, symbols: Mapping[str, int] | None = None) -> Loaded:
     """Load one object file into this process; see `load_objects`."""
@@ -109,32 +134,34 @@ def load_object(data: bytes, symbols: Mapping[str, int] | None = None) -> Loaded
 
 
 def load_objects(objects: Sequence[bytes], symbols: Mapping[str, int] | None = None) -> Loaded:
-    """Load object files into this process as one library.
+    """Load object files, or what `linked` has made of them, into this process as one library.
 
     Undefined symbols resolve among the objects, to the addresses in `symbols`, then to the symbols of the process (`memcpy`,
-    `pthread_create`). They are looked up with the first `Loaded.address`. Raises BackendError if one is no object file of this machine.
+    `pthread_create`), at the latest with the first `Loaded.address`. Raises BackendError if one is no object file of this machine.
     """
-    import llvmlite.binding as llvm
+    parts = objects if _are_linked(objects) else linked(objects)
+    if _are_linked(parts):
+        return Loaded(MappedImage(Image.from_bytes(parts[0]), symbols or {}))
+    return Loaded(_LinkedByLLVM(parts, symbols or {}))
 
-    name = f"graphdl.{next(_names)}"
-    builder = llvm.JITLibraryBuilder()
-    for data in objects:
-        builder.add_object_img(data)
-    builder.add_current_process()
-    for symbol, address in (symbols or {}).items():
-        builder.import_symbol(symbol, address)
-    try:
-        return Loaded(name, [builder.link(_linker(), name)])
-    except RuntimeError as error:
-        raise BackendError(f"cannot load the object file: {error}") from error
+
+def linked(objects: Sequence[bytes]) -> Sequence[bytes]:
+    """Objects for x86-64 on Linux as one image, which loads without LLVM; others as they are. Raises BackendError."""
+    from graphdl.backends.native.runtime.elf import is_linkable
+    from graphdl.backends.native.runtime.linking import link
+
+    return [link(objects).to_bytes()] if objects and all(map(is_linkable, objects)) else objects
+
+
+def _are_linked(objects: Sequence[bytes]) -> bool:
+    return len(objects) == 1 and Image.is_image(objects[0])
 
 
 def versions() -> str:
-    """The versions on which emitted code depends, as part of a cache key."""
+    """The version on which emitted code depends, as part of a cache key: that of LLVM follows from it, and is not loaded for it."""
     import llvmlite
-    import llvmlite.binding as llvm
 
-    return f"llvmlite {llvmlite.__version__}, LLVM {'.'.join(map(str, llvm.llvm_version_info))}"
+    return f"llvmlite {llvmlite.__version__}"
 
 
 @functools.cache

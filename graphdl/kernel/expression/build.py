@@ -126,6 +126,8 @@ def _simplify(name: str, operands: tuple[Expr, ...]) -> Expr | None:
         return right if is_const(left, 1) else left if is_const(right, 1) else None
     if name == "divide" and is_const(right, 1):
         return left
+    if name == "power" and isinstance(right, Const) and right.value in (0, 1):
+        return left if right.value else left.one()
     if name == "negative" and isinstance(left, Const) and left.dtype != "bool":
         return const(-left.value, left.dtype)
     if name == "bit_and" and left.dtype == "bool":

@@ -17,8 +17,8 @@ from ...ops.indexing import take
 from ...ops.resize import repeat_nearest
 from ...ops.select import where
 from ...ops.shape import reshape
-from ...ops.source import full
-from ...sizes import Dim
+from ...ops.source import constant, full
+from ...sizes import Dim, divides
 from ...types import is_floating, numpy_dtype
 from ..registry import Call, translates
 
@@ -65,7 +65,7 @@ def _resize(call: Call, x: Tensor, *inputs: Tensor | None) -> Tensor:
     axes = [normalize_axis(axis, x.ndim) for axis in call.attribute("axes", range(x.ndim))]
     for axis, plan in zip(axes, _plans(call, x, axes, scales, wanted, roi), strict=True):
         if not (plan.old == plan.new and plan.scale in (None, 1.0) and plan.roi == (0.0, 1.0)):
-            x = _resized(x, axis, plan, _Modes.of(call, old=old))
+            x = _resized(call, x, axis, plan, _Modes.of(call, old=old))
     return x
 
 
@@ -75,7 +75,7 @@ def _upsample(call: Call, x: Tensor, scales: Tensor | None = None) -> Tensor:
     listed = np.array(call.attributes["scales"]) if "scales" in call.attributes else call.numbers(1, "the scales")
     modes = _Modes(call.attribute("mode", "nearest"), "asymmetric", "floor", -0.75, outside=False, smooth=False, filler=0.0)
     for axis, plan in enumerate(_plans(call, x, list(range(x.ndim)), listed, None, None)):
-        x = x if plan.scale == 1 else _resized(x, axis, plan, modes)
+        x = x if plan.scale == 1 else _resized(call, x, axis, plan, modes)
     return x
 
 
@@ -133,11 +133,11 @@ class _Modes:
         return _Modes(call.attribute("mode", "nearest"), places, rounding, *options)
 
 
-def _resized(x: Tensor, axis: int, plan: _Axis, modes: _Modes) -> Tensor:
+def _resized(call: Call, x: Tensor, axis: int, plan: _Axis, modes: _Modes) -> Tensor:
     """x with one axis resized."""
     if modes.kind == "nearest" and _is_repetition(plan, modes):
         return repeat_nearest(x, plan.new, axis) if is_floating(x.dtype) else repeat_nearest(x.astype(WIDE), plan.new, axis).astype(x.dtype)
-    place = _places(plan, modes.places)
+    place = _settled(call, _places(plan, modes.places))
     if modes.kind == "nearest":
         found = take(x, _clamped(_ROUNDINGS[modes.rounding](place), plan.old), axis)
     else:
@@ -155,10 +155,11 @@ def _saturated(x: Tensor, dtype: str) -> Tensor:
 
 def _is_repetition(plan: _Axis, modes: _Modes) -> bool:
     """Whether every element is repeated equally often."""
-    if plan.scale is None or plan.scale != int(plan.scale) or plan.scale < 1:
+    times = divides(plan.old, plan.new) if plan.scale is None else plan.scale
+    if not isinstance(times, int | float) or times != int(times) or times < 1:
         return False
     if modes.places == "asymmetric":
-        return modes.rounding == "floor" or (modes.rounding == "round_prefer_floor" and plan.scale == 2)
+        return modes.rounding == "floor" or (modes.rounding == "round_prefer_floor" and times == 2)
     return modes.places in ("half_pixel", "half_pixel_symmetric") and modes.rounding.startswith("round")
 
 
@@ -168,6 +169,12 @@ def _places(plan: _Axis, mode: str) -> Tensor:
     if mode not in _PLACES:
         raise FormatError(f"coordinate_transformation_mode {mode!r} is not one of {', '.join(_PLACES)}")
     return _PLACES[mode](new, plan)
+
+
+def _settled(call: Call, place: Tensor) -> Tensor:
+    """The places as numbers where all sizes are: else they would be computed for every element that is read."""
+    known = call.known(place)
+    return place if known is None or known.dtype == object else constant(known.astype(WIDE))
 
 
 def _half_pixel(new: Tensor, plan: _Axis) -> Tensor:
