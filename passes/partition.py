@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from graphdl.ir import Graph, Node, Tensor
 from graphdl.kernel.expression import Axis, Index, axes_of
-from graphdl.kernel.pieces import pieces_of
+from graphdl.kernel.pieces import pieces_of, share_reads
 from graphdl.kernel.reading import Reading, reading_of
 from graphdl.op import widens
 from graphdl.sizes import Atom, Combined, Dim, as_size, atoms_of, substitute
@@ -242,7 +242,7 @@ class Partition:
 def _own_group(node: Node, reading: Reading) -> tuple[Reading, Group]:
     """A group for `node` alone, over one of the pieces that it is made of if it is, and how the node reads its operands there."""
     pieces = pieces_of(node)
-    if pieces is None:
+    if pieces is None or not share_reads(node):
         return reading, Group(reading.axes, node.output.shape)
     own = pieces.reading()
     return own, Group(own.axes, pieces.shape, in_pieces=True)

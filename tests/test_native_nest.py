@@ -253,4 +253,4 @@ def test_joined_arrays_that_are_computed_or_scattered_have_a_kernel_for_each_par
         for one, wanted in zip(f(*arrays), expected, strict=True):
             assert_close(one, wanted, NATIVE["float32"])
     counted = [len(gd.compile(output, [x, y]).kernels) for output in (pictures, focused, plain)]
-    assert counted == [3, 3, 2], counted
+    assert counted == [3, 3, 1], counted

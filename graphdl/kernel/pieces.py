@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..ir import Node
+from ..ir import Node, Tensor
 from ..sizes import as_size, product
 from ..types import Shape
 from .expression import Axis, Index, fresh_axes
@@ -12,6 +12,7 @@ from .reading import Reading
 
 MOST = 8  # pieces: their computations share the registers of one loop
 RUN = 16  # elements of a piece that lie side by side; shorter runs are better written by one loop over the whole
+NEAR = 48  # nodes below a piece that are looked at: as many as a kernel computes
 
 
 @dataclass(frozen=True)
@@ -41,3 +42,28 @@ def pieces_of(node: Node) -> Pieces | None:
         return None
     run = product(shapes[0][axis:])
     return None if isinstance(run, int) and run < RUN else Pieces(axis, len(shapes), shapes[0])
+
+
+def share_reads(node: Node) -> bool:
+    """Whether two pieces are computed from one tensor of their shape, elementwise: then one kernel for all of them reads it once."""
+    seen: set[Tensor] = set()
+    for operand in node.operands:
+        own = _computed_from(operand)
+        if own & seen:
+            return True
+        seen |= own
+    return False
+
+
+def _computed_from(piece: Tensor) -> set[Tensor]:
+    """The tensors of the shape of a piece from which elementwise ops compute it, itself included."""
+    found: set[Tensor] = set()
+    stack = [piece]
+    while stack and len(found) < NEAR:
+        tensor = stack.pop()
+        node = tensor.node
+        if tensor.shape != piece.shape or tensor in found or not (node.operands or node.op.is_input or node.op.is_parameter):
+            continue
+        found.add(tensor)
+        stack += node.operands if node.op.pattern == "pointwise" else ()
+    return found

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from ..ir import Graph, Node, Tensor
 from ..kernel.expression import Axis, Buffer, Expr, Index, fresh_axes, load, reporting
-from ..kernel.pieces import pieces_of
+from ..kernel.pieces import pieces_of, share_reads
 from ..kernel.program import Kernel, Program, Step, Store
 from ..program import CompiledGraph
 from ..sizes import Dim, as_size
@@ -221,7 +221,8 @@ def _domain(tensors: Sequence[Tensor]) -> Shape:
     """What a kernel that stores `tensors` runs over: a piece of those that are made of pieces, if it is the shape of all others."""
     made = {tensor: found for tensor in tensors if (found := pieces_of(tensor.node)) is not None}
     shapes = {made[tensor].shape if tensor in made else tensor.shape for tensor in tensors}
-    return shapes.pop() if made and len(shapes) == 1 else max((tensor.shape for tensor in tensors), key=len)
+    gains = len(made) < len(tensors) or any(share_reads(tensor.node) for tensor in made)
+    return shapes.pop() if made and gains and len(shapes) == 1 else max((tensor.shape for tensor in tensors), key=len)
 
 
 def _elements(tensor: Tensor, axes: tuple[Axis, ...], shape: Shape, body: Body) -> list[tuple[int, Index, Expr]]:
