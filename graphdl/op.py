@@ -82,6 +82,11 @@ class Op:
     has_text: ClassVar[bool] = True  # the printed attributes say all of it; if not, programs are stored with its canonical form
     converts: ClassVar[bool] = False  # it only converts elements to another dtype
 
+    @property
+    def joins(self) -> int | None:
+        """The axis along which the result is the operands one after another and nothing else; None for another op."""
+        return None
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "name" in cls.__dict__:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 
 from graphdl.ir import Graph, Node, Tensor
 from graphdl.kernel.expression import Axis, Index, axes_of
+from graphdl.kernel.pieces import pieces_of, share_reads
 from graphdl.kernel.reading import Reading, reading_of
 from graphdl.op import widens
-from graphdl.sizes import Combined, Dim, as_size, atoms_of
+from graphdl.sizes import Atom, Combined, Dim, as_size, atoms_of, substitute
 from graphdl.types import numpy_dtype
 
 from .narrow import is_narrow
@@ -32,7 +33,7 @@ class Group:
     """Nodes that one kernel computes, over the axes of its domain.
 
     `accesses` holds, for every member, the indices over `axes` at which it is needed. `depth` is the number of leading
-    axes on which reductions depend, None without reductions.
+    axes on which reductions depend, None without reductions. One `in_pieces` computes one piece of a result, and so all of them.
     """
 
     axes: tuple[Axis, ...]
@@ -42,6 +43,7 @@ class Group:
     inputs: set[Tensor] = field(default_factory=set)
     depth: int | None = None
     has_contraction: bool = False
+    in_pieces: bool = False
 
     @property
     def identity(self) -> Index:
@@ -88,6 +90,14 @@ class Partition:
             for key in shared:
                 readers.setdefault(key, sibling)
 
+    def _unite_readers(self, node: Node, users: dict[Group, set[Index]]) -> None:
+        """Groups over the domain of `node` that all need it, and of which none needs another, become one: it need not be stored for them."""
+        own = [group for group, accesses in users.items() if accesses == {group.identity} and group.shape == node.output.shape]
+        alike = [group for group in own if group.axes and not group.has_contraction and group.depth is None]
+        for other in alike[1:]:
+            if self._may_merge(alike[0], other):
+                self._merge(alike[0], other)
+
     def _goes_along(self, tensor: Tensor, group: Group) -> bool:
         """Whether a group reads a tensor in the order of its own domain: two that read it in different orders would gain nothing together."""
         return tensor.shape == group.shape and any(not _is_turned(index, group) for index in self.uses[tensor.node][group])
@@ -97,13 +107,20 @@ class Partition:
         return fits and not self._reaches(one, other) and not self._reaches(other, one)
 
     def _merge(self, into: Group, group: Group) -> None:
-        for tensor in group.inputs:
-            self.uses[tensor.node][into] = self.uses[tensor.node].pop(group)
+        same: dict[Atom, Dim] = dict(zip(group.axes, into.identity, strict=True))
+
+        def moved(accesses: Iterable[Index]) -> set[Index]:
+            return {tuple(substitute(part, same) for part in index) for index in accesses}
+
+        for node, accesses in group.accesses.items():
+            into.accesses.setdefault(node, set()).update(moved(accesses))
+            for operand in node.operands:
+                self.uses[operand.node].setdefault(into, set()).update(moved(self.uses[operand.node].pop(group, ())))
         for node in group.outputs:
             self.home[node] = into
-        into.accesses.update(group.accesses)
         into.outputs.update(group.outputs)
         into.inputs |= group.inputs
+        into.in_pieces |= group.in_pieces
 
     def _whole(self, node: Node) -> None:
         """A node that takes whole tensors and is no part of any group."""
@@ -117,6 +134,8 @@ class Partition:
     def _place(self, node: Node) -> None:
         reading = reading_of(node)
         users = self.uses[node]
+        if len(users) > 1 and not reading.is_free and not self._is_thin(node) and not is_narrow(node):
+            self._unite_readers(node, users)
         joined = [group for group, accesses in users.items() if self._may_join(node, reading, group, accesses)]
         stored = node in self.stored or len(joined) < len(users)
         if not reading.is_free and (stored or (len(users) > 1 and not self._is_thin(node) and not is_narrow(node))) and not self.unpacking.is_unpacked(node):
@@ -133,7 +152,9 @@ class Partition:
         if node.op.is_view:  # no kernel: another view of the operand's memory
             self._whole(node)
         else:
-            home = next((group for group in readers if self._may_host(node, reading, group, readers)), None) or Group(reading.axes, node.output.shape)
+            home = next((group for group in readers if self._may_host(node, reading, group, readers)), None)
+            if home is None:
+                reading, home = _own_group(node, reading)
             self._join(node, reading, home, readers.get(home, {home.identity}))
             home.outputs[node] = None
             self.home[node] = home
@@ -190,6 +211,8 @@ class Partition:
             return False
         if not accesses:  # read by something that takes whole tensors
             return False
+        if group.in_pieces and reading.depth is not None:
+            return False
         if node.op.pattern == "contraction":
             return group.depth is None and accesses == {group.identity} and node.output.shape == group.shape
         if reading.depth is not None:
@@ -214,6 +237,15 @@ class Partition:
         if reading.depth == len(group.axes) and group.depth is None:
             return len(reading.reads) <= 2
         return reading.depth < len(group.axes) and group.depth in (None, reading.depth)
+
+
+def _own_group(node: Node, reading: Reading) -> tuple[Reading, Group]:
+    """A group for `node` alone, over one of the pieces that it is made of if it is, and how the node reads its operands there."""
+    pieces = pieces_of(node)
+    if pieces is None or not share_reads(node):
+        return reading, Group(reading.axes, node.output.shape)
+    own = pieces.reading()
+    return own, Group(own.axes, pieces.shape, in_pieces=True)
 
 
 def _large_source(node: Node) -> Tensor | None:

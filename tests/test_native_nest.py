@@ -102,6 +102,35 @@ def test_joined_arrays_are_loaded_from_the_place_chosen() -> None:
     assert "masked.gather" not in text
 
 
+@pytest.mark.parametrize("backend", ["native", "numpy"])
+@pytest.mark.parametrize(("shape", "axis"), [((7, 33), 1), ((7, 33), 0), ((3, 5, 32), 1), ((0, 40), 1), (("N", 16), 0), ((4, 1), 1), ((5,), 0)])
+def test_pieces_of_one_shape_are_stored_by_one_kernel(shape: tuple[int | str, ...], axis: int, backend: str) -> None:
+    x, y = gd.placeholder("x", shape), gd.placeholder("y", shape)
+    product = x * y
+    f = gd.compile([gd.concatenate([gd.tanh(product), product + 1, x], axis), product], [x, y], backend=backend)
+    a, b = np.random.default_rng(0).standard_normal((2, *(size if isinstance(size, int) else 9 for size in shape)), dtype="f")
+    joined, plain = f(a, b)
+    assert_close(joined, np.concatenate([np.tanh(a * b), a * b + 1, a], axis))
+    assert_close(plain, a * b)
+
+
+def test_what_fills_a_tensor_is_one_kernel_with_what_it_is_computed_from() -> None:
+    """The gradients by the gates of a cell, and the one by its state, which need the same product."""
+    c, gates = gd.placeholder("c", ("N", 32)), gd.placeholder("gates", ("N", 96))
+    i, f, o = gd.split(gates, 3, 1)
+    loss = (gd.sigmoid(o) * gd.tanh(gd.sigmoid(f) * c + gd.sigmoid(i))).sum()
+    compiled = gd.compile(gd.grad(loss, [c, gates]), [c, gates])
+    assert len(compiled.kernels) == 1, compiled.kernels
+
+
+def test_pieces_computed_from_the_parameter_they_replace() -> None:
+    value = np.arange(128, dtype="f").reshape(2, 64)
+    w = gd.parameter(value, "w")
+    turned = gd.concatenate([w[:, 32:] * 2, w[:, :32] + 1], 1)
+    gd.compile([], [], updates={w: turned})()
+    assert_close(w.value, np.concatenate([value[:, 32:] * 2, value[:, :32] + 1], 1))
+
+
 def test_sums_run_along_the_axis_on_which_less_is_gathered() -> None:
     """One output of a convolution: the weights are contiguous along the sum, the image along its columns."""
     image, weight = gd.placeholder("image", ("N", 3, 40, 50)), gd.parameter(np.random.default_rng(0).normal(size=(1, 3, 5, 5)).astype("f"))
@@ -224,4 +253,4 @@ def test_joined_arrays_that_are_computed_or_scattered_have_a_kernel_for_each_par
         for one, wanted in zip(f(*arrays), expected, strict=True):
             assert_close(one, wanted, NATIVE["float32"])
     counted = [len(gd.compile(output, [x, y]).kernels) for output in (pictures, focused, plain)]
-    assert counted == [3, 3, 2], counted
+    assert counted == [3, 3, 1], counted

@@ -194,6 +194,12 @@ def reductions_example() -> list[Tensor]:
     return [x.reshape(("N", 2, 3)).sum(axis=(1, 2)), x.sum().broadcast_to((3,)).sum(), gd.transpose(x).max(axis=0), x.sum(axis=0).sum(axis=0)]
 
 
+def joining_example() -> list[Tensor]:
+    x, w = gd.placeholder("x", ("N", 6)), gd.placeholder("w", (3,))
+    y = gd.tanh(x[:, 0:2].sum(axis=1)) + (x[:, 2:5] * w).sum(axis=1) + x[:, 5:].sum(axis=1)
+    return gd.grad(y.sum(), [x])
+
+
 def narrow_example() -> list[gd.Tensor]:
     x, zero = gd.placeholder("x", ("N", 3, 4), "uint8"), gd.placeholder("zero", (), "uint8")
     turned = gd.transpose(x.astype("int32") - zero.astype("int32"), (1, 0, 2))
@@ -252,6 +258,7 @@ EXAMPLES: dict[str, Callable[[], list[Tensor]]] = {
     "motion": motion_example,
     "contraction": contraction_example,
     "reductions": reductions_example,
+    "joining": joining_example,
     "narrow": narrow_example,
     "common": common_example,
     "settle": canonicalise_example,

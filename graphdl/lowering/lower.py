@@ -12,10 +12,11 @@ from types import MappingProxyType
 
 from ..ir import Graph, Node, Tensor
 from ..kernel.expression import Axis, Buffer, Expr, Index, fresh_axes, load, reporting
+from ..kernel.pieces import pieces_of, share_reads
 from ..kernel.program import Kernel, Program, Step, Store
 from ..program import CompiledGraph
 from ..sizes import Dim, as_size
-from ..types import TensorType
+from ..types import Shape, TensorType
 from .checks import writes_before_checks
 from .control import ControlLowering
 from .order import ordered
@@ -165,16 +166,12 @@ class Lowering:
         self._kernel(name, list(zip(body.outputs, node.outputs, strict=True)), Body(inner, self._site), origins, node)
 
     def _kernel(self, name: str, pairs: Sequence[tuple[Tensor, Tensor]], body: Body, origins: tuple[Node, ...], node: Node) -> None:
-        """One kernel for tensors of one domain, or of leading axes of it: (tensor in the body, tensor outside)."""
-        widest = max((inner for inner, _ in pairs), key=lambda tensor: tensor.ndim)
-        axes = fresh_axes(widest.shape)
-        stores = []
-        for inner, outer in pairs:
-            own = axes[: inner.ndim]
-            index = tuple(as_size(axis) for axis in own)
-            value = body.element(inner, index)  # before its own buffer exists
-            stores.append((own, index, value, outer))
-        written = tuple(Store(self.result(outer), own, index, value) for own, index, value, outer in stores)
+        """One kernel for tensors of one domain, of leading axes of it, or made of pieces that are: (tensor in the body, tensor outside)."""
+        shape = _domain([inner for inner, _ in pairs])
+        axes = fresh_axes(shape)
+        values = [(outer, _elements(inner, axes, shape, body)) for inner, outer in pairs]  # before their own buffers exist
+        results = {outer: self.result(outer) for outer, _ in values}
+        written = tuple(Store(results[outer], axes[:value_axes], index, value) for outer, found in values for value_axes, index, value in found)
         self.add(Kernel(name, axes, written, origins, node))
 
     # -- results ------------------------------------------------------------------------------------------------
@@ -218,6 +215,23 @@ class Lowering:
     def _name(self, stem: str) -> str:
         self.root._names += 1
         return f"{stem}{self.root._names}"
+
+
+def _domain(tensors: Sequence[Tensor]) -> Shape:
+    """What a kernel that stores `tensors` runs over: a piece of those that are made of pieces, if it is the shape of all others."""
+    made = {tensor: found for tensor in tensors if (found := pieces_of(tensor.node)) is not None}
+    shapes = {made[tensor].shape if tensor in made else tensor.shape for tensor in tensors}
+    gains = len(made) < len(tensors) or any(share_reads(tensor.node) for tensor in made)
+    return shapes.pop() if made and gains and len(shapes) == 1 else max((tensor.shape for tensor in tensors), key=len)
+
+
+def _elements(tensor: Tensor, axes: tuple[Axis, ...], shape: Shape, body: Body) -> list[tuple[int, Index, Expr]]:
+    """What a kernel over `axes` stores of a tensor: on how many of the axes, where, and the value."""
+    own = tuple(as_size(axis) for axis in axes[: tensor.ndim])
+    pieces = pieces_of(tensor.node)
+    if pieces is None or pieces.shape != shape:
+        return [(tensor.ndim, own, body.element(tensor, own))]
+    return [(tensor.ndim, pieces.index(k, axes), body.element(operand, own)) for k, operand in enumerate(tensor.node.operands)]
 
 
 def lower_graph(compiled: CompiledGraph, *, updates_last: bool = False) -> Program:

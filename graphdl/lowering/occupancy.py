@@ -111,7 +111,8 @@ class Occupancy:
 def _results(step: Step) -> Iterator[tuple[Buffer, Tensor]]:
     """The storages that a kernel fills with results of its node."""
     node = getattr(step, "node", None)
-    if isinstance(step, Kernel) and node is not None and len(step.stores) == len(node.outputs):
-        for store, tensor in zip(step.stores, node.outputs, strict=True):
-            if store.buffer.type == tensor.type and store.buffer.is_whole:
-                yield store.buffer.storage, tensor
+    buffers = list(dict.fromkeys(step.written)) if isinstance(step, Kernel) else []
+    if node is not None and len(buffers) == len(node.outputs):
+        for buffer, tensor in zip(buffers, node.outputs, strict=True):
+            if buffer.type == tensor.type and buffer.is_whole:
+                yield buffer.storage, tensor

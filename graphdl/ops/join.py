@@ -30,6 +30,10 @@ class Concatenate(Op):
     pattern: ClassVar[str] = "injective"
     axis: int
 
+    @property
+    def joins(self) -> int:
+        return self.axis
+
     def infer(self, *operands: TensorType) -> TensorType:
         if not operands:
             raise TypeRuleError("needs at least one operand")
