@@ -32,7 +32,7 @@ class Reader(nn.Module):
         if kind == "LSTM":
             weights["bias_ih_l0"].value[hidden : 2 * hidden] = 3.0  # the forget gates
         if kind == "exploding":
-            nn.init.orthogonal_(weights["weight_hh_l0"], gain=1.6)
+            nn.init.orthogonal_(weights["weight_hh_l0"], gain=2.0)
 
     def forward(self, text: gd.Tensor) -> gd.Tensor:
         """The scores."""
