@@ -32,6 +32,11 @@ class Target:
         """Whether there is an instruction for x * 2**n on 512-bit vectors: AVX-512's vscalef."""
         return self.vector_bytes == 64 and self.triple.startswith("x86_64")
 
+    @property
+    def has_prefetch(self) -> bool:
+        """Whether lines can be fetched into the caches before they are used. On RISC-V that is an extension of its own, Zicbop."""
+        return self.triple.startswith(("x86_64", "aarch64", "arm64"))
+
     def lanes(self, type: Type) -> int:
         """How many elements of `type` fill a vector register."""
         return max(self.vector_bytes * 8 // max(type.bits, 8), 1)

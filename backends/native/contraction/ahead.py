@@ -16,7 +16,7 @@ class Ahead:
 
     def __init__(self, f: Function, schedule: Schedule, epilogue: Epilogue) -> None:
         self.f, self.epilogue = f, epilogue
-        self.count = 0 if schedule.integers else epilogue.arrays
+        self.count = epilogue.arrays if schedule.target.has_prefetch and not schedule.integers else 0
         if self.count:
             self.table = f.alloca(PTR, schedule.table.full.rows * self.count)
             f.store(self.table, self.table)
