@@ -113,6 +113,7 @@ def compile(
     memory_limit: str | int | None = None,
     sizes: Mapping[str, int] | None = None,
     autotune: bool | None = None,
+    frozen: bool = False,
 ) -> Executable:
     """Compile `outputs` as a function of `inputs` (all placeholders in order of first use, unless given).
 
@@ -126,11 +127,15 @@ def compile(
 
     With `autotune`, a few ways to cut every product of matrices are measured, at `sizes` where those are symbolic, and the fastest is kept on disk
     for the next time; none of them changes a bit of any result. Unless given, the environment variable GRAPHDL_AUTOTUNE=1 asks for it.
-    Raises CompileError for unknown options, unfit updates, and placeholders that are not listed, and MemoryLimitError where a limit is too low.
+
+    With `frozen`, parameters are promised to stay as they are while the program is used, and what depends on them alone, such as weights packed
+    for products, is computed once, here, and kept beside them. After a parameter has changed, compile again: the code is found in the cache.
+    Raises CompileError for unknown options, unfit updates, those of a frozen program, and placeholders that are not listed, and MemoryLimitError
+    where a limit is too low.
     """
     options = Options(backend, threads, check, isinstance(outputs, Tensor))
     with paused_collection():
-        compilation = prepare(outputs, inputs, updates=updates, mode=mode, passes=passes)
+        compilation = prepare(outputs, inputs, updates=updates, mode=mode, passes=passes, frozen=frozen)
         is_tuned = os.environ.get("GRAPHDL_AUTOTUNE", "") not in ("", "0") if autotune is None else autotune
         return assemble(_sized(compilation, memory_limit, sizes, is_tuned), options)
 
@@ -172,6 +177,7 @@ def prepare(
     updates: Mapping[Tensor, Tensor] | None = None,
     mode: str = "train",
     passes: str | Sequence[str] = "default",
+    frozen: bool = False,
 ) -> Compilation:
     """What `compile` hands to a backend."""
     ends = [outputs] if isinstance(outputs, Tensor) else [as_tensor(tensor) for tensor in outputs]
@@ -182,8 +188,10 @@ def prepare(
     if mode == "train" and (random := _random_updates(source, changes)):
         changes |= random
         source = Graph([*ends, *changes.values()])
+    if frozen and changes:
+        raise CompileError(f"a frozen program changes no parameters, but {describe(next(iter(changes)))} would be updated; leave out frozen=True")
     source = source if inputs is None else source.taking(inputs)
-    return Compilation(Declaration(source, len(ends), tuple(changes)), passes, mode)
+    return Compilation(Declaration(source, len(ends), tuple(changes)), passes, mode, frozen=frozen)
 
 
 def _sized(compilation: Compilation, limit: str | int | None, sizes: Mapping[str, int] | None, is_tuned: bool) -> Compilation:
@@ -194,7 +202,8 @@ def _sized(compilation: Compilation, limit: str | int | None, sizes: Mapping[str
         return compilation
     known = check_sizes(sizes or {}, compilation.signature)
     budget = None if limit is None else Budget.of(limit, known, compilation.signature)
-    return Compilation(compilation.declared, compilation.passes, compilation.mode, budget, known if is_tuned else None)
+    tuned = known if is_tuned else None
+    return Compilation(compilation.declared, compilation.passes, compilation.mode, budget, tuned, frozen=compilation.frozen)
 
 
 @functools.cache

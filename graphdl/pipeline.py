@@ -112,25 +112,28 @@ class Compilation:
     """One request to compile: the declared graph, and the rewritten one, made when it is first needed.
 
     A backend that finds its code in a cache under the declared graph never asks for the rewritten one. `reserve` is what a backend's kernels
-    need for themselves of the `budget`, in bytes, as far as that is known. With `tuned`, schedules are measured, at these symbolic sizes.
+    need for themselves of the `budget`, in bytes, as far as that is known. With `tuned`, schedules are measured, at these symbolic sizes. If
+    `frozen`, parameters are promised to stay as they are.
     """
 
     def __init__(
-        self, declared: Declared, passes: str | Sequence[str], mode: str, budget: Budget | None = None, tuned: Mapping[str, int] | None = None
-    ) -> None:
+        self, declared: Declared, passes: str | Sequence[str], mode: str, budget: Budget | None = None, tuned: Mapping[str, int] | None = None,
+        *, frozen: bool = False,
+    ) -> None:  # fmt: skip
         self.declared = declared
         self.signature = declared.signature
         self.passes = passes
         self.mode = mode
         self.budget = budget
         self.tuned = tuned
+        self.frozen = frozen
         self.reserve = 0
         if passes != "default":
             selected(passes, mode)  # raises for unknown names before anything else happens
 
     def again(self) -> Compilation:
         """The same request, with nothing done yet."""
-        return Compilation(self.declared, self.passes, self.mode, self.budget, self.tuned)
+        return Compilation(self.declared, self.passes, self.mode, self.budget, self.tuned, frozen=self.frozen)
 
     def keep(self, reserve: int) -> None:
         """Begin anew if more bytes of the budget must be kept for what kernels need for themselves."""
@@ -167,4 +170,5 @@ class Compilation:
         place = {tensor: position for position, tensor in enumerate(self.declared.parameters)}
         places = [place[tensor] for tensor in self.declared.updated]
         asked = "".join(f"\n{one}" for one in (self.budget, self.tuned) if one is not None)
+        asked += "\nfrozen" if self.frozen else ""
         return f"{self.source}\n{self.declared.visible} {places}\n{self.mode} {wanted}{asked}"

@@ -14,6 +14,7 @@ from graphdl.types import DTYPES, numpy_dtype
 _LENGTH = struct.Struct("<Q")
 MAX_BLOBS = 1 << 20
 MAX_FACTS = 1 << 28  # bytes
+MAX_SETTLED = 1 << 40  # bytes
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,11 @@ def _fits(facts: dict[str, Any], blobs: list[bytes]) -> bool:
 
 
 def _is_memory(entry: Any, constants: list[bytes]) -> bool:
-    """["parameter", place], or ["constant", place, dtype, shape] of as many bytes as there are."""
+    """["parameter", place], ["settled", bytes], or ["constant", place, dtype, shape] of as many bytes as there are."""
     if not isinstance(entry, list) or len(entry) < 2 or not _is_count(entry[1]):
         return False
     if len(entry) == 2:
-        return bool(entry[0] == "parameter")
+        return entry[0] == "parameter" or (entry[0] == "settled" and entry[1] < MAX_SETTLED)
     group, place, dtype, shape, *rest = *entry, None
     if group != "constant" or rest != [None] or place >= len(constants) or dtype not in DTYPES or not _is_list(shape, _is_count):
         return False

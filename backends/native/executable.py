@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -12,6 +13,7 @@ import numpy as np
 
 from graphdl.budget import Budget
 from graphdl.errors import FormatError, IndexOutOfRangeError, MemoryLimitError, ShapeError
+from graphdl.memory import aligned_empty
 from graphdl.pipeline import Compilation
 from graphdl.types import numpy_dtype
 
@@ -72,6 +74,8 @@ class NativeProgram:
             owners=(held, self._loaded),
         )
         self.native = NativeCall(self.signature)
+        if any(group == "settled" for group, *_ in facts["static"]):
+            self._settle(threads)
 
     def bind(self, checked: Callable[..., Any]) -> Callable[..., Any]:
         """The fast callable."""
@@ -135,8 +139,16 @@ class NativeProgram:
                 raise FormatError("its code is that of another program: it has more parameters")
             array: Array = state[position]
             return array
+        if group == "settled":
+            return aligned_empty(position)
         dtype, shape = rest
         return np.frombuffer(self._bundle.constants[position], numpy_dtype(dtype)).reshape(shape).copy()
+
+    def _settle(self, threads: int) -> None:
+        """Compute what depends on parameters alone."""
+        unused = [0] * (len(self.signature.inputs) + len(self.signature.outputs))
+        pointers = np.array([*unused, *self.signature.static, 0], np.int64)
+        ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)(self._loaded.address("settle"))(pointers.ctypes.data, None, threads)
 
     def _fail(self, status: int) -> None:
         sites = self._bundle.facts["sites"]

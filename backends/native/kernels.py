@@ -112,7 +112,7 @@ def describe(launches: Sequence[Launch]) -> Kernels:
 def _describe(launch: Launch) -> Kernel:
     step, times = launch.step, launch.times
     node = getattr(step, "node", None)
-    if not launch.packs:
+    if not launch.packed:
         computed = launch.part or step
         amounts = launch.tasks * times, flops_of(computed) * times, bytes_moved(computed) * times
         return Kernel(step.name, launch.function, *amounts, tuple(step.origins), node, launch.schedule)

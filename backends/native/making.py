@@ -52,7 +52,7 @@ class Making:
         """The program's functions and its entry; `written` hears of the module whenever functions were added."""
         from .codegen.program import emit_program
 
-        return emit_program(self.program, self.target, self.size_names, written=written, choose=self.chooser)
+        return emit_program(self.program, self.target, self.size_names, written=written, choose=self.chooser, frozen=self.compilation.frozen)
 
     @cached_property
     def chooser(self) -> Chooser:
@@ -90,7 +90,7 @@ class Making:
         """The bytes that a call holds."""
         from graphdl.lowering.memory import held_bytes
 
-        return held_bytes(self.program) + emitted.plan.total
+        return held_bytes(self.program) + emitted.plan.total + sum(size for _, size in emitted.settled.sizes)
 
     def _limit(self, emitted: Emitted) -> tuple[Dim, int] | None:
         """The memory that a call must compare with its limit: none where it is the same for all calls."""
@@ -117,9 +117,10 @@ class Making:
             emitted = self.emitted
             objects = linked(units.finish(emitted.module))
         constants: list[bytes] = []
+        known = emitted.static[: len(emitted.static) - len(emitted.settled.sizes)]
         facts = {
             "objects": len(objects),
-            "static": [self._static(buffer, constants) for buffer in emitted.static],
+            "static": [*(self._static(buffer, constants) for buffer in known), *(["settled", size] for _, size in emitted.settled.sizes)],
             "outputs": self._outputs,
             "derived": len(self._derived),
             "sites": emitted.sites,

@@ -19,7 +19,7 @@ def _graphdl(s: Sizes) -> Run:
     x = gd.placeholder("x", data.shape)
     w, b = gd.parameter(weight, "weight"), gd.parameter(bias, "bias")
     y = gd.relu(functional.conv2d(x, w, b, stride=s["stride"], padding=s["kernel"] // 2, groups=s["groups"]))
-    f = gd.compile([y], [x], mode="inference")
+    f = gd.compile([y], [x], mode="inference", frozen=True)
     return lambda: f(data)
 
 

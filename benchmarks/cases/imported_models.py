@@ -40,7 +40,7 @@ class Shipped:
         import graphdl as gd
 
         model = gd.onnx.load(self.path, constants=self.constants, shapes=self.shapes)
-        program = gd.compile(list(model.outputs), inputs=list(model.inputs), mode="inference")
+        program = gd.compile(list(model.outputs), inputs=list(model.inputs), mode="inference", frozen=True)
         feeds = self.feeds(s)
         return partial(program, *(feeds[str(tensor.name)] for tensor in model.inputs))
 

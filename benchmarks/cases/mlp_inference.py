@@ -15,7 +15,7 @@ def _graphdl(s: Sizes) -> Run:
     for k, (w, b) in enumerate(layers):
         h = h @ gd.parameter(w, f"{k}.weight").T + gd.parameter(b, f"{k}.bias")
         h = h if k + 1 == len(layers) else gd.relu(h)
-    f = gd.compile([h], [x], mode="inference")
+    f = gd.compile([h], [x], mode="inference", frozen=True)
     data, _ = mlp.batch(s)
     return lambda: f(data)
 

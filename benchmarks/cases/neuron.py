@@ -16,7 +16,7 @@ def _graphdl(s: Sizes) -> Run:
     import graphdl as gd
 
     x = gd.placeholder("x", ("N", 2))
-    f = gd.compile([gd.sigmoid(x @ gd.parameter(W, "weight").T + gd.parameter(B, "bias"))], [x], mode="inference")
+    f = gd.compile([gd.sigmoid(x @ gd.parameter(W, "weight").T + gd.parameter(B, "bias"))], [x], mode="inference", frozen=True)
     return lambda: f(X)
 
 

@@ -25,7 +25,7 @@ def _graphdl(s: Sizes) -> Run:
     x = gd.placeholder("x", ("N", *data.shape[1:]))
     net = resnet.graphdl_net(s)
     net.load_state_dict(_weights(s), strict=False)
-    f = gd.compile([net(x)], [x], mode="inference")
+    f = gd.compile([net(x)], [x], mode="inference", frozen=True)
     return lambda: f(data)
 
 

@@ -81,7 +81,7 @@ class Prepared(base.BackendRep):
         if key not in self._programs:
             known = {name: given[name].shape for name in self._names if name in given and name not in fixed} if self._by_shape else None
             model = load(self._proto, constants=fixed, shapes=known)
-            program = compile(list(model.outputs), inputs=list(model.inputs), **self._options)
+            program = compile(list(model.outputs), inputs=list(model.inputs), **{"frozen": True, **self._options})
             if len(self._programs) >= KEPT:
                 self._programs.pop(next(iter(self._programs)))
             self._programs[key] = model, program
@@ -99,7 +99,7 @@ def _gathered(info: onnx.ValueInfoProto, found: Mapping[str, Array]) -> Any:
 
 
 class Backend(base.Backend):
-    """graphdl as an ONNX backend. Options of `prepare` are those of `gd.compile`."""
+    """graphdl as an ONNX backend. Options of `prepare` are those of `gd.compile`; programs are frozen unless they say otherwise."""
 
     @classmethod
     def is_compatible(cls, model: onnx.ModelProto, device: str = "CPU", **kwargs: Any) -> bool:

@@ -49,7 +49,7 @@ def read_program(data: bytes | Bytes) -> StoredProgram:
     try:
         declared = StoredDeclaration(facts, parts)
         budget = None if facts["budget"] is None else Budget.from_json(facts["budget"])
-        compilation = Compilation(declared, facts["passes"], facts["mode"], budget)
+        compilation = Compilation(declared, facts["passes"], facts["mode"], budget, frozen=facts["frozen"])
     except CompileError as error:
         raise FormatError(str(error)) from None
     return StoredProgram(compilation, facts["options"], tuple(parts[name].tobytes() for name in code))
@@ -128,7 +128,15 @@ def _signature(text: str, facts: Facts) -> Signature:
 def _checked(facts: Any) -> Facts:
     """Raises FormatError unless the facts have the types that they must have."""
     lists, counts = dict.fromkeys(("lines", "equalities", "parameters"), list), dict.fromkeys(("visible", "updated"), int)
-    wanted: dict[str, type | tuple[type, ...]] = {**lists, **counts, "passes": (str, list), "mode": str, "budget": (dict, NoneType), "options": dict}
+    wanted: dict[str, type | tuple[type, ...]] = {
+        **lists,
+        **counts,
+        "passes": (str, list),
+        "mode": str,
+        "budget": (dict, NoneType),
+        "frozen": bool,
+        "options": dict,
+    }
     if not isinstance(facts, dict) or facts.keys() != wanted.keys() or not all(isinstance(facts[name], kind) for name, kind in wanted.items()):
         raise FormatError("its facts are not those of a program")
     fits = facts["visible"] >= 0 and facts["updated"] >= 0 and facts["mode"] in ("train", "inference")

@@ -40,6 +40,7 @@ def write_program(compilation: Compilation, options: dict[str, Any], code: Seque
         "equalities": [[print_value(left), print_value(right), where] for left, right, where in declared.signature.equalities],
         "parameters": [[tensor.dtype, list(tensor.shape)] for tensor in declared.parameters],
         "budget": compilation.budget.to_json() if compilation.budget else None,
+        "frozen": compilation.frozen,
         "options": options,
     }
     parts = {
@@ -57,7 +58,8 @@ def textual(compilation: Compilation) -> Compilation:
     graph = everywhere(lambda part: map_nodes(part, _without_functions, "stored"), declared.graph, "stored")
     if graph is declared.graph:
         return compilation
-    return Compilation(Declaration(graph, declared.visible, declared.updated), compilation.passes, compilation.mode, compilation.budget, compilation.tuned)
+    own = Declaration(graph, declared.visible, declared.updated)
+    return Compilation(own, compilation.passes, compilation.mode, compilation.budget, compilation.tuned, frozen=compilation.frozen)
 
 
 def _without_functions(node: Node, operands: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:

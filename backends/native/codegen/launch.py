@@ -18,7 +18,8 @@ Values = dict[Atom, Dim]
 class Launch:
     """One call of a kernel function: over `tasks` tasks, by all threads if `work` is worth it; `times` in a run, as far as is known.
 
-    It computes `step`, or the `part` of it, or only packs an operand of it.
+    It computes `step`, or the `part` of it, or only packs an operand of it: then `packed` is the slot of what it writes, and `sources` are those of
+    what it reads.
     """
 
     function: str
@@ -30,7 +31,8 @@ class Launch:
     times: Dim = 1
     schedule: str = ""  # who chose how a product is cut
     part: Kernel | None = None
-    packs: bool = False
+    packed: int = 0
+    sources: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from .nest import has_short_rows, schedule_nest, work_of
 from .planes import Cut, Plane, cut_of, plane_of, tasks_of
 from .product import Product
 from .product_match import in_panels, match_product
+from .settling import Settled, SettlingEntry, settled
 from .sharing import share
 from .steps import emit_cumulative, emit_scatter
 from .stream import STREAMS, streaming
@@ -44,8 +45,9 @@ class Emitted:
     module: Module
     items: list[Item]
     plan: Plan
-    static: list[Buffer]  # parameters and constants, in the order of their pointers
+    static: list[Buffer]  # parameters and constants, in the order of their pointers, then what is settled
     sites: list[str] = field(default_factory=list)
+    settled: Settled = field(default_factory=Settled)
 
     @property
     def launches(self) -> list[Launch]:
@@ -93,15 +95,18 @@ class ProgramEmitter:
         self.written = WrittenFunctions(self.module, target, choose)
         self._twins: dict[Key, _Emission] = {}
 
-    def emit(self, symbols: Sequence[str], writer: type[EntryWriter]) -> Emitted:
+    def emit(self, symbols: Sequence[str], writer: type[EntryWriter], *, frozen: bool) -> Emitted:
         program = self.program
         self._steps(program)
         bytes_of = {buffer: bytes_of_type(buffer.type) for buffer in temporaries_of(program)}
         lives = sorted([*self.timeline.intervals(bytes_of), *self.scratch], key=lambda life: life.first)
-        planned = plan(lives)
-        static = [*program.parameters, *program.constants]
-        writer(self.module, program, static, self.items, planned, symbols).write()
-        return Emitted(self.module, self.items, planned, static, program.sites)
+        once = settled(program, self.items, lives) if frozen else Settled()
+        items, planned = once.rest(self.items), plan(once.lives(lives))
+        static = [*program.parameters, *program.constants, *once.buffers]
+        writer(self.module, program, static, items, planned, symbols).write()
+        if once.launches:
+            SettlingEntry(self.module, program, static, once.prelude, planned, symbols).write_entry()
+        return Emitted(self.module, items, planned, static, program.sites, once)
 
     def _steps(self, program: Program) -> None:
         for step in program.steps:
@@ -214,7 +219,10 @@ class ProgramEmitter:
             begin, end = self.timeline.span(frame.step if frame else step)
             self.scratch.append(Interval(buffer, begin, end, size))
             if function:
-                self._launch(function, made.arguments, tasks, shape.batch * extent * shape.k, step, values, frame, packs=True)
+                slots = made.arguments.buffers
+                sources = frozenset(slots[x.buffer.storage] for x in walk(operand) if isinstance(x, Load))
+                work = shape.batch * extent * shape.k
+                self._launch(function, made.arguments, tasks, work, step, values, frame, packed=slots[buffer], sources=sources)
         work = shape.batch * shape.m * shape.n * shape.k // (4 if product.integers is None else 16)
         self._launch(made.contraction.compute, made.arguments, needs.compute_tasks, work, step, values, schedule=made.schedule.cut.told)
 
@@ -228,7 +236,7 @@ class ProgramEmitter:
 
     def _launch(
         self, name: str, arguments: Arguments, tasks: Dim, work: Dim, step: Step, values: Values | None = None,
-        before: _Frame | None = None, schedule: str = "", packs: bool = False,
+        before: _Frame | None = None, schedule: str = "", packed: int = 0, sources: frozenset[int] = frozenset(),
     ) -> None:  # fmt: skip
         """Note a launch, here or before an open loop; a function whose text is known already is dropped for the one before."""
         known = self.written.first(name)
@@ -238,7 +246,7 @@ class ProgramEmitter:
         given.update((counter, 0) for counter in closed)
         self.count += 1
         items = self.items if before is None else before.before
-        items.append(Launch(known, arguments, tasks, work, step, given, _times(open_frames), schedule, packs=packs))
+        items.append(Launch(known, arguments, tasks, work, step, given, _times(open_frames), schedule, packed=packed, sources=sources))
 
 
 def _times(frames: Sequence[_Frame]) -> Dim:
@@ -253,9 +261,12 @@ def emit_program(
     writer: type[EntryWriter] = EntryWriter,
     written: Callable[[Module], None] = lambda module: None,
     choose: Chooser = modelled,
+    *,
+    frozen: bool = False,
 ) -> Emitted:
     """Emit `program` for `target`; `symbols` are the sizes given at a call, in the order of the table of sizes.
 
-    `written` is called with the module whenever functions were added to it that will stay as they are; `choose` cuts products.
+    `written` is called with the module whenever functions were added to it that will stay as they are; `choose` cuts products. With `frozen`, what depends
+    on parameters alone is left to a function of its own, `settle`.
     """
-    return ProgramEmitter(program, target, written, choose).emit(symbols, writer)
+    return ProgramEmitter(program, target, written, choose).emit(symbols, writer, frozen=frozen)
