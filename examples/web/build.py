@@ -31,7 +31,7 @@ def train(epochs: int) -> tuple[gd.Executable, float]:
     order = np.random.default_rng(0).permutation(len(labels))
     images, labels = images[order], labels[order]
     x, y = gd.placeholder("x", ("N", 64)), gd.placeholder("y", ("N",), "int64")
-    net = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, 10))
+    net = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Dropout(0.5), nn.Linear(256, 10))
     logits = net(x)
     trainer = gd.Trainer(nn.functional.cross_entropy(logits, y), optim.AdamW(lr=3e-3))
     learned = dict(zip("xy", varied(images[HELD_OUT:], labels[HELD_OUT:]), strict=True))
