@@ -184,12 +184,12 @@ def prepare(
     if mode not in MODES:
         raise CompileError(f"mode is one of {', '.join(MODES)}, not {mode!r}")
     changes = _checked_updates(dict(updates or {}))
+    if frozen and changes:
+        raise CompileError(f"a frozen program changes no parameters, but {describe(next(iter(changes)))} would be updated; leave out frozen=True")
     source = Graph([*ends, *changes.values()])
     if mode == "train" and (random := _random_updates(source, changes)):
         changes |= random
         source = Graph([*ends, *changes.values()])
-    if frozen and changes:
-        raise CompileError(f"a frozen program changes no parameters, but {describe(next(iter(changes)))} would be updated; leave out frozen=True")
     source = source if inputs is None else source.taking(inputs)
     return Compilation(Declaration(source, len(ends), tuple(changes)), passes, mode, frozen=frozen)
 

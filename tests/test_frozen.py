@@ -81,6 +81,13 @@ def test_what_grows_with_the_call_is_not_kept() -> None:
         np.testing.assert_array_equal(frozen(given)[0], plain(given)[0])
 
 
+def test_random_numbers_go_on() -> None:
+    x = gd.placeholder("x", ("N", 200))
+    f = gd.compile([nn.functional.dropout(x, 0.5)], [x], frozen=True)
+    first, second = (f(np.ones((3, 200), "f"))[0] for _ in range(2))
+    assert (first != second).any()
+
+
 def test_a_program_with_updates_is_refused() -> None:
     x, layer = gd.placeholder("x", ("N", 3)), nn.Linear(3, 2)
     loss = (layer(x) ** 2).sum()
