@@ -41,8 +41,8 @@ class Options:
     def __post_init__(self) -> None:
         if self.backend not in backends():
             raise CompileError(f"backend is one of {', '.join(backends())}, not {self.backend!r}")
-        if self.threads is not None and self.threads < 1:
-            raise CompileError(f"threads must be at least 1, not {self.threads}")
+        if self.threads is not None and (not isinstance(self.threads, int) or self.threads < 1):  # type: ignore[redundant-expr]  # callers may check no types
+            raise CompileError(f"threads must be a number, at least 1, not {self.threads!r}")
 
 
 class Executable:

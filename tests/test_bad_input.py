@@ -10,7 +10,7 @@ import pytest
 
 import graphdl as gd
 from graphdl import nn
-from graphdl.errors import GraphdlError, IndexOutOfRangeError, ShapeError, StateError, TypeRuleError
+from graphdl.errors import CompileError, GraphdlError, IndexOutOfRangeError, ShapeError, StateError, TypeRuleError
 from graphdl.nn import functional as F
 
 HERE = r"test_bad_input\.py:\d+"
@@ -177,3 +177,9 @@ def test_every_fault_of_a_state_dict_is_in_one_message() -> None:
     ]
     for name, array in net.state_dict().items():
         np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.parametrize("threads", [0, -1, "2", 1.5])
+def test_threads_are_a_number(threads: object) -> None:
+    with pytest.raises(CompileError, match="threads must be a number, at least 1"):
+        gd.compile(gd.placeholder("x", (2,)) * 2, threads=threads)  # type: ignore[arg-type]
