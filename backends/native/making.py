@@ -90,7 +90,7 @@ class Making:
         """The bytes that a call holds."""
         from graphdl.lowering.memory import held_bytes
 
-        return held_bytes(self.program) + emitted.plan.total + sum(size for _, size in emitted.settled.sizes)
+        return held_bytes(self.program) + emitted.plan.total + sum(emitted.settled.sizes.values())
 
     def _limit(self, emitted: Emitted) -> tuple[Dim, int] | None:
         """The memory that a call must compare with its limit: none where it is the same for all calls."""
@@ -117,10 +117,9 @@ class Making:
             emitted = self.emitted
             objects = linked(units.finish(emitted.module))
         constants: list[bytes] = []
-        known = emitted.static[: len(emitted.static) - len(emitted.settled.sizes)]
         facts = {
             "objects": len(objects),
-            "static": [*(self._static(buffer, constants) for buffer in known), *(["settled", size] for _, size in emitted.settled.sizes)],
+            "static": [self._static(buffer, constants) for buffer in emitted.static],
             "outputs": self._outputs,
             "derived": len(self._derived),
             "sites": emitted.sites,
@@ -141,7 +140,9 @@ class Making:
         return {tensor: position for position, tensor in enumerate(self.compilation.declared.parameters)}
 
     def _static(self, buffer: Buffer, constants: list[bytes]) -> list[Any]:
-        """Where the memory of a parameter or constant is found again: by its place in the declaration's state, or as bytes."""
+        """Where the memory of a parameter or constant is found again, by its place in the declaration's state or as bytes; how much else is needed."""
+        if buffer in self.emitted.settled.sizes:
+            return ["settled", self.emitted.settled.sizes[buffer]]
         if buffer.kind == "parameter":
             return ["parameter", self._places[buffer.source]]
         constants.append(np.ascontiguousarray(buffer.source.value).tobytes())

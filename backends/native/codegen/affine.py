@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -45,6 +46,12 @@ def linear_part(index: Dim, axis: Axis) -> tuple[Dim, Dim] | None:
     """(coefficient, rest) with index == coefficient * axis + rest, neither containing `axis`; None if it is not so."""
     inner = (atom for monomial, _ in terms_of(index) for atom in monomial if isinstance(atom, (Combined, Loaded)))
     return None if any(axis in axes_of(as_size(atom)) for atom in inner) else linear_in(index, axis)
+
+
+def step_of(index: Dim, axis: Axis) -> Dim | None:
+    """By how many elements an offset moves along an axis; None if that is no one number."""
+    parts = linear_part(index, axis)
+    return None if parts is None else parts[0]
 
 
 @dataclass(frozen=True)
@@ -241,6 +248,11 @@ def is_mergeable(index: Dim, first: Axis, second: Axis) -> bool:
     """Whether an offset moves by size(second) steps of the second for one of the first."""
     a, b = linear_part(index, first), linear_part(index, second)
     return a is not None and b is not None and a[0] == b[0] * second.size
+
+
+def go_as_one(index: Dim, axes: Sequence[Axis]) -> bool:
+    """Whether an offset goes through neighbouring axes as through one."""
+    return all(is_mergeable(index, first, second) for first, second in itertools.pairwise(axes))
 
 
 def _used_otherwise(root: Expr, first: Axis, second: Axis) -> bool:

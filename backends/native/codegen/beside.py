@@ -32,7 +32,7 @@ def axes_beside(flat: Flat, registers: int) -> int:
     if len(found) != 1 or any(store.axes != flat.axes for store in flat.stores):
         return 0
     (x,) = found
-    if x.kind.startswith("arg") or sum(1 for _ in walk(x.body)) > HEAVY or not {x.dtype} <= {"float32", "float64"}:
+    if x.kind.startswith("arg") or sum(1 for _ in walk(x.body)) > HEAVY or x.dtype not in ("float32", "float64"):
         return 0
     return max((count for count in range(1, len(flat.axes)) if _fits(flat, x, count, registers)), default=0)
 

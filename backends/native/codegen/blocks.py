@@ -11,7 +11,7 @@ from __future__ import annotations
 from graphdl.kernel.expression import Axis, Load, Reduce, fresh_axis, walk
 from graphdl.sizes import Atom, Dim, as_size
 
-from .affine import Flat, linear_part, rename
+from .affine import Flat, rename, step_of
 
 LONGEST = 32  # elements of a run; longer ones are lines of their own
 FAR = 256  # elements between runs that are read one after the other
@@ -44,8 +44,8 @@ def _is_turned(flat: Flat, i: Axis, j: Axis, run: Axis) -> bool:
 
 def _step(offset: Dim, axis: Axis) -> int:
     """By how many elements an offset moves along an axis, 0 if that is not known."""
-    parts = linear_part(offset, axis)
-    return parts[0] if parts is not None and isinstance(parts[0], int) else 0
+    step = step_of(offset, axis)
+    return step if isinstance(step, int) else 0
 
 
 def _split(flat: Flat, outer: list[Axis], axes: tuple[Axis, Axis, Axis], blocks: tuple[int, int]) -> Flat:

@@ -23,7 +23,7 @@ from graphdl.types import is_floating
 
 from ..llvm import I64, Function, Value
 from ..target import Target
-from .affine import Flat, linear_part
+from .affine import Flat, step_of
 from .beside import axes_beside
 from .function import KernelFunction
 from .reduction import contiguous_axis, is_unrolled, unroll_of
@@ -153,7 +153,7 @@ def _column_like(reductions: Sequence[Reduce], flat: Flat) -> bool:
     apart = sum(_is_apart(y, last) for y, _ in loads), sum(_is_apart(y, along) for y, along in loads)
     if apart[0] != apart[1] and not few:
         return apart[0] < apart[1]
-    column, row = sum(_is_unit(y, last) for y, _ in loads), sum(_is_unit(y, along) for y, along in loads)
+    column, row = sum(step_of(y.index[0], last) == 1 for y, _ in loads), sum(step_of(y.index[0], along) == 1 for y, along in loads)
     return column > row or (column == row and all(map(is_unrolled, reductions)))
 
 
@@ -165,14 +165,9 @@ def _small(size: Dim) -> bool:
     return isinstance(size, int) and size < 8
 
 
-def _is_unit(x: Load, axis: Axis) -> bool:
-    parts = linear_part(x.index[0], axis)
-    return parts is not None and parts[0] == 1
-
-
 def _is_apart(x: Load, axis: Axis) -> bool:
     """Whether neighbours along the axis lie apart, so that a vector of them is gathered."""
-    return axis in x.axes and not _is_unit(x, axis)
+    return axis in x.axes and step_of(x.index[0], axis) != 1
 
 
 def single_lanes(stores: Sequence[Store], target: Target) -> int:

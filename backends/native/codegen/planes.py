@@ -14,6 +14,7 @@ from graphdl.sizes import Dim, ceildiv, content, product
 
 from ..target import Target
 from .affine import Flat, linear_part
+from .beside import LEAST_TASKS
 from .comparison import bound_of
 from .nest import single_lanes
 from .pieces import element_of
@@ -26,7 +27,6 @@ MOST_VECTORS = 64  # of one row of a plane
 BAND_BYTES = 24 << 10  # of rows that stay in the first-level cache
 MOST_BYTES = 256 << 10  # of a task's own memory
 MOST_OUTPUTS = 8  # of one copy: copying is little beside so many
-LEAST_TASKS = 8  # that are left for threads
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from graphdl.sizes import Dim, as_size, product, terms_of
 
 from ..contraction import Integers, Traits
 from ..contraction.interface import Axis as Side
-from .affine import linear_part
+from .affine import linear_part, step_of
 from .pieces import Pieces
 
 
@@ -76,9 +76,9 @@ def traits_of(x: Expr, p: Product, free: Axis) -> Traits:
     strides = strides_of(x.index[0], (p.batch, free, p.k)) if isinstance(x, Load) else None
     contiguous: Side | None = None
     loads = [y for y in walk(x) if isinstance(y, Load)]
-    if loads and all(_unit(y, free) or (free not in y.axes and p.k not in y.axes) for y in loads):
+    if loads and all(step_of(y.index[0], free) == 1 or (free not in y.axes and p.k not in y.axes) for y in loads):
         contiguous = "mn"
-    elif loads and all(_unit(y, p.k) or (free not in y.axes and p.k not in y.axes) for y in loads):
+    elif loads and all(step_of(y.index[0], p.k) == 1 or (free not in y.axes and p.k not in y.axes) for y in loads):
         contiguous = "k"
     if strides is not None:
         contiguous = "mn" if strides[2] == 1 else "k" if strides[3] == 1 else None
@@ -108,11 +108,6 @@ def right_traits(p: Product) -> Traits:
 def _packed(found: Traits) -> Traits:
     """The traits of bytes, which are always packed."""
     return replace(found, is_direct=False, is_indexed=False)
-
-
-def _unit(x: Load, axis: Axis) -> bool:
-    parts = linear_part(x.index[0], axis)
-    return parts is not None and parts[0] == 1
 
 
 def has_data_index(x: Expr) -> bool:

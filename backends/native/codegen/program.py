@@ -102,7 +102,7 @@ class ProgramEmitter:
         lives = sorted([*self.timeline.intervals(bytes_of), *self.scratch], key=lambda life: life.first)
         once = settled(program, self.items, lives) if frozen else Settled()
         items, planned = once.rest(self.items), plan(once.lives(lives))
-        static = [*program.parameters, *program.constants, *once.buffers]
+        static = [*program.parameters, *program.constants, *once.sizes]
         writer(self.module, program, static, items, planned, symbols).write()
         if once.launches:
             SettlingEntry(self.module, program, static, once.prelude, planned, symbols).write_entry()

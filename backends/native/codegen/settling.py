@@ -5,8 +5,8 @@ Such launches run once, before the first call, and what they write has memory of
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from graphdl.kernel.expression import Buffer
 from graphdl.kernel.program import Program, reads_indices
@@ -25,12 +25,7 @@ class Settled:
     """The launches that run once, and the bytes of what they write."""
 
     launches: tuple[Launch, ...] = ()
-    sizes: tuple[tuple[Buffer, int], ...] = ()
-
-    @property
-    def buffers(self) -> tuple[Buffer, ...]:
-        """What they write."""
-        return tuple(buffer for buffer, _ in self.sizes)
+    sizes: Mapping[Buffer, int] = field(default_factory=dict)
 
     def rest(self, items: Sequence[Item]) -> list[Item]:
         """What every call runs."""
@@ -44,7 +39,7 @@ class Settled:
 
     def lives(self, lives: Sequence[Interval]) -> list[Interval]:
         """The temporaries of a call, none of which takes the place of what stays."""
-        staying = set(self.buffers)
+        staying = self.sizes
         return [replace(one, replaces=None if one.replaces in staying else one.replaces) for one in lives if one.buffer not in staying]
 
 
@@ -72,7 +67,7 @@ def settled(program: Program, items: Sequence[Item], lives: Sequence[Interval]) 
             break
         found = kept
     buffers = dict.fromkeys(buffer for launch in found for buffer in _written(launch))
-    return Settled(tuple(found), tuple((buffer, _number(sizes[buffer])) for buffer in buffers))
+    return Settled(tuple(found), {buffer: _number(sizes[buffer]) for buffer in buffers})
 
 
 def _written(item: Item) -> Iterator[Buffer]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 from graphdl.kernel.expression import (
@@ -22,7 +21,7 @@ from graphdl.kernel.expression import (
 from graphdl.kernel.program import Store
 from graphdl.sizes import Atom, Dim, SymbolAtom, as_size, content, terms_of
 
-from .affine import Flat, is_mergeable, linear_part, offsets_of, rename
+from .affine import Flat, go_as_one, linear_part, offsets_of, rename
 
 FEW_LOADS = 6  # of a kernel whose slices' beginnings may be arguments: each takes a register
 LARGE = 16  # sizes and strides from here on are arguments of shared kernels; smaller ones are worth code of their own
@@ -101,4 +100,4 @@ def _united_axes(x: Reduce) -> list[Axis]:
 
 def _goes_through(offset: Dim, axes: Sequence[Axis]) -> bool:
     used = any(axis in axes_of(offset) for axis in axes)
-    return used and all(is_mergeable(offset, first, second) for first, second in itertools.pairwise(axes))
+    return used and go_as_one(offset, axes)

@@ -18,12 +18,11 @@ from graphdl.sizes import Dim, product
 
 from ..contraction.transpose import interleave, transpose
 from ..llvm import I64, Value
-from .affine import Flat, is_mergeable
+from .affine import Flat, go_as_one, step_of
 from .function import KernelFunction
 from .loops import store_all, vector_loop
 from .registers import REGISTER
 from .strided import MOST
-from .tiles import step_of
 
 LONGEST = 64  # elements of a run
 FEWEST = 4  # runs side by side that are worth a tile
@@ -77,7 +76,7 @@ def _is_along(x: Expr, axes: Sequence[Axis]) -> bool:
 
 def _goes_through(offset: Dim, axes: Sequence[Axis]) -> bool:
     """Whether the axes are as one for this offset, neighbours along which are neighbours in memory."""
-    return step_of(offset, axes[-1]) == 1 and all(is_mergeable(offset, first, second) for first, second in itertools.pairwise(axes))
+    return step_of(offset, axes[-1]) == 1 and go_as_one(offset, axes)
 
 
 def emit_staged(kernel: KernelFunction, stores: Sequence[Store], axes: Sequence[Axis], begin: Value, end: Value, lanes: int) -> None:

@@ -10,11 +10,10 @@ from collections.abc import Sequence
 
 from graphdl.kernel.expression import Axis, Const, Expr, Guard, Load, Loaded, index_atoms, walk
 from graphdl.kernel.program import Store
-from graphdl.sizes import Dim
 
 from ..contraction.transpose import transpose
 from ..llvm import I64, Value
-from .affine import Flat, linear_part
+from .affine import Flat, linear_part, step_of
 from .function import KernelFunction
 from .loops import store_all, vector_loop
 
@@ -61,12 +60,6 @@ def contiguous_axis_of(flat: Flat, x: Load) -> Axis | None:
     if any(linear_part(x.index[0], axis) is None for axis in flat.axes):
         return None
     return next((axis for axis in flat.axes[:-1] if step_of(x.index[0], axis) == 1), None)
-
-
-def step_of(index: Dim, axis: Axis) -> Dim | None:
-    """By how many elements an offset moves along an axis; None if that is no one number."""
-    parts = linear_part(index, axis)
-    return None if parts is None else parts[0]
 
 
 def emit_tiles(kernel: KernelFunction, stores: Sequence[Store], across: Axis, begin: Value, end: Value, along: Axis, lanes: int) -> None:
