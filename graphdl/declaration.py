@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .ir import Graph, Tensor
-from .ops.source import values_of
+from .ops.state import values_of
 from .signature import Signature
 
 Array = np.ndarray[Any, Any]

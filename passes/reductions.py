@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from graphdl.ir import Graph, Node, Tensor, derived
-from graphdl.ops.reduction import Extremum, Prod, Reduction, Sum
+from graphdl.ops.extremum import Extremum
+from graphdl.ops.reduction import Prod, Reduction, Sum
 from graphdl.ops.reindexing import aligned, matched_axes
 from graphdl.ops.shape import BroadcastTo, Reshape, Transpose, broadcast_to, reshape, transpose
 from graphdl.pipeline import Pass

@@ -8,8 +8,8 @@ from typing import ClassVar
 from ..errors import ShapeError, TypeRuleError
 from ..ir import Tensor
 from ..ops.elementwise import describe
+from ..ops.extremum import argmax
 from ..ops.indexing import take, take_along_axis
-from ..ops.reduction import argmax
 from ..ops.resize import mean_cells
 from ..ops.shape import expand_dims, reshape
 from ..ops.source import arange, full

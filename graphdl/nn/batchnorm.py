@@ -11,7 +11,7 @@ from ..errors import ShapeError
 from ..ir import Tensor
 from ..ops.elementwise import describe
 from ..ops.mode import by_mode
-from ..ops.reduction import mean, var
+from ..ops.moments import mean, var
 from ..ops.select import stop_gradient
 from ..ops.shape import reshape
 from ..ops.source import full

@@ -10,7 +10,8 @@ import numpy as np
 from ..errors import GraphdlError
 from ..ir import Tensor
 from ..ir.graph import topological_order
-from ..ops.source import Parameter, ParameterState
+from ..ops.source import Parameter
+from ..ops.state import ParameterState
 from ..types import dtype_name
 
 

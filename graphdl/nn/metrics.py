@@ -5,8 +5,8 @@ from __future__ import annotations
 from ..errors import ShapeError
 from ..ir import Tensor
 from ..ops.elementwise import describe
+from ..ops.extremum import argmax
 from ..ops.indexing import take_along_axis
-from ..ops.reduction import argmax
 from ..ops.shape import expand_dims
 from ..types import is_floating
 from .regression import l1_loss, mse_loss

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import ShapeError
 from ..ir import Tensor
 from ..ops.elementwise import describe
-from ..ops.reduction import mean, var
+from ..ops.moments import mean, var
 from ..ops.shape import reshape
 from ..types import numpy_dtype
 from . import init

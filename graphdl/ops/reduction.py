@@ -1,4 +1,4 @@
-"""Reductions over axes."""
+"""What all reductions over axes share, and those that combine every element: sums, products, all and any."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import ShapeError, TypeRuleError
 from ..formula import Formula, Over, total
 from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Axis, Expr, Index, fresh_axis, reduce
-from ..op import Access, Array, Op, Sample, function, normalize_axes, normalize_axis, sample_array
+from ..op import Access, Array, Op, Sample, function, normalize_axes, sample_array
 from ..sizes import Dim, as_size, product
 from ..types import TensorType, is_floating
 from .elementwise import kind_of
@@ -125,85 +125,6 @@ class Prod(Reduction):
         return (self.spread(cotangent, operands[0]) * product_of_others(operands[0], self.axes),)
 
 
-class Extremum(Reduction):
-    """Shared by max and min: the cotangent goes to the extreme elements, in equal shares."""
-
-    has_identity: ClassVar[bool] = False
-    kinds: ClassVar[str] = "fib"
-
-    def vjp(self, cotangent: Tensor, output: Tensor, *operands: Tensor) -> Sequence[Tensor | None]:
-        (x,) = operands
-        chosen = (x == self.spread(output, x)).astype(x.dtype)
-        return (self.spread(cotangent / chosen.sum(axis=self.axes), x) * chosen,)
-
-    def canonical(self, *operands: Tensor) -> Tensor | None:
-        (x,) = operands
-        ones = all(x.shape[axis] == 1 for axis in self.axes)
-        return x.reshape(self.infer(x.type).shape) if ones else None
-
-
-@dataclass(frozen=True)
-class Max(Extremum):
-    """The largest element over axes; NaN if there is one."""
-
-    name: ClassVar[str] = "max"
-    kind: ClassVar[str] = "max"
-    numpy: ClassVar[Callable[..., Any]] = staticmethod(np.max)
-    axes: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Min(Extremum):
-    """The smallest element over axes; NaN if there is one."""
-
-    name: ClassVar[str] = "min"
-    kind: ClassVar[str] = "min"
-    numpy: ClassVar[Callable[..., Any]] = staticmethod(np.min)
-    axes: tuple[int, ...]
-
-
-class ArgExtremum(Reduction):
-    """Shared by argmax and argmin: the first index of the extreme element (or of the first NaN) along one axis, int64."""
-
-    has_identity: ClassVar[bool] = False
-    kinds: ClassVar[str] = "fib"
-
-    def infer(self, *operands: TensorType) -> TensorType:
-        if len(self.axes) != 1:
-            raise TypeRuleError(f"{self.name} goes along one axis, not {len(self.axes)}")
-        return super().infer(*operands).with_dtype("int64")
-
-    def evaluate(self, *operands: Array) -> Array:
-        return np.asarray(type(self).numpy(operands[0], axis=self.axes[0]), "int64")
-
-    @classmethod
-    def samples(cls) -> Iterable[Sample]:
-        yield Sample(cls((0,)), (sample_array(5, 3),))  # type: ignore[call-arg]
-        yield Sample(cls((1,)), (sample_array(4, 37),))  # type: ignore[call-arg]
-        yield Sample(cls((1,)), (np.array([[1.0, 3.0, 3.0], [np.nan, 5.0, np.nan]]),))  # type: ignore[call-arg]
-        yield Sample(cls((1,)), (sample_array(3, 4, dtype="int64"),))  # type: ignore[call-arg]
-
-
-@dataclass(frozen=True)
-class Argmax(ArgExtremum):
-    """The index of the largest element along one axis."""
-
-    name: ClassVar[str] = "argmax"
-    kind: ClassVar[str] = "argmax"
-    numpy: ClassVar[Callable[..., Any]] = staticmethod(np.argmax)
-    axes: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class Argmin(ArgExtremum):
-    """The index of the smallest element along one axis."""
-
-    name: ClassVar[str] = "argmin"
-    kind: ClassVar[str] = "argmin"
-    numpy: ClassVar[Callable[..., Any]] = staticmethod(np.argmin)
-    axes: tuple[int, ...]
-
-
 @dataclass(frozen=True)
 class All(Reduction):
     """Whether every element holds."""
@@ -237,7 +158,8 @@ class Any_(Reduction):
 Axes = int | Sequence[int] | None
 
 
-def _reduce(kind: type[Any], x: Any, axis: Axes, keepdims: bool) -> Tensor:
+def reduced_over(kind: type[Any], x: Any, axis: Axes, keepdims: bool) -> Tensor:
+    """A reduction of `kind` over `axis`, whose sizes become 1 where `keepdims`."""
     tensor = as_tensor(x)
     axes = normalize_axes(axis, tensor.ndim)
     result: Tensor = kind(axes)(tensor)
@@ -250,82 +172,22 @@ def _reduce(kind: type[Any], x: Any, axis: Axes, keepdims: bool) -> Tensor:
 def sum_(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The sum over `axis` (all axes by default). Integers keep their dtype; bools are counted in int64."""
     tensor = as_tensor(x)
-    return _reduce(Sum, tensor.astype("int64") if tensor.dtype == "bool" else tensor, axis, keepdims)
+    return reduced_over(Sum, tensor.astype("int64") if tensor.dtype == "bool" else tensor, axis, keepdims)
 
 
 @function
 def prod_(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """The product over `axis`."""
-    return _reduce(Prod, x, axis, keepdims)
-
-
-@function
-def max_(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The largest element over `axis`; NaN if there is one."""
-    return _reduce(Max, x, axis, keepdims)
-
-
-@function
-def min_(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The smallest element over `axis`; NaN if there is one."""
-    return _reduce(Min, x, axis, keepdims)
-
-
-@function
-def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """The index of the first largest element along `axis` (of the flattened tensor by default), int64."""
-    return _arg(Argmax, x, axis, keepdims)
-
-
-@function
-def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """The index of the first smallest element along `axis` (of the flattened tensor by default), int64."""
-    return _arg(Argmin, x, axis, keepdims)
-
-
-def _arg(kind: type[Any], x: Any, axis: int | None, keepdims: bool) -> Tensor:
-    tensor = as_tensor(x)
-    if axis is None:
-        return _reduce(kind, tensor.reshape((tensor.size,)), 0, False)
-    return _reduce(kind, tensor, normalize_axis(axis, tensor.ndim), keepdims)
+    return reduced_over(Prod, x, axis, keepdims)
 
 
 @function
 def all_(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Whether every element over `axis` holds."""
-    return _reduce(All, as_tensor(x).astype("bool"), axis, keepdims)
+    return reduced_over(All, as_tensor(x).astype("bool"), axis, keepdims)
 
 
 @function
 def any_(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
     """Whether any element over `axis` holds."""
-    return _reduce(Any_, as_tensor(x).astype("bool"), axis, keepdims)
-
-
-@function
-def mean(x: Any, axis: Axes = None, keepdims: bool = False) -> Tensor:
-    """The mean over `axis`; integers and bools give float64."""
-    tensor = as_tensor(x)
-    values = tensor if is_floating(tensor.dtype) else tensor.astype("float64")
-    total = sum_(values, axis, keepdims)
-    return total / full(total.shape, _count(tensor, axis), total.dtype)
-
-
-@function
-def var(x: Any, axis: Axes = None, keepdims: bool = False, correction: int = 0) -> Tensor:
-    """The mean squared distance from the mean over `axis`, divided by the count less `correction`."""
-    tensor = as_tensor(x)
-    values = tensor if is_floating(tensor.dtype) else tensor.astype("float64")
-    centred = values - mean(values, axis, keepdims=True)
-    total = sum_(centred * centred, axis, keepdims)
-    return total / full(total.shape, _count(tensor, axis) - correction, total.dtype)
-
-
-@function
-def std(x: Any, axis: Axes = None, keepdims: bool = False, correction: int = 0) -> Tensor:
-    """The square root of the variance."""
-    return var(x, axis, keepdims, correction).sqrt()
-
-
-def _count(x: Tensor, axis: Axes) -> Dim:
-    return product(x.shape[k] for k in normalize_axes(axis, x.ndim))
+    return reduced_over(Any_, as_tensor(x).astype("bool"), axis, keepdims)
