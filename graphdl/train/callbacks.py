@@ -34,6 +34,38 @@ class Callback:
         """After the last epoch, also when training was interrupted."""
 
 
+class Callbacks(Callback):
+    """Several callbacks as one: each is told in its turn."""
+
+    def __init__(self, *callbacks: Callback) -> None:
+        self.callbacks = callbacks
+
+    def on_fit_begin(self, trainer: Trainer) -> None:
+        """Tell all of them."""
+        for callback in self.callbacks:
+            callback.on_fit_begin(trainer)
+
+    def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
+        """Tell all of them."""
+        for callback in self.callbacks:
+            callback.on_epoch_begin(trainer, epoch)
+
+    def on_batch_end(self, trainer: Trainer, samples: int, record: Mapping[str, float]) -> None:
+        """Tell all of them."""
+        for callback in self.callbacks:
+            callback.on_batch_end(trainer, samples, record)
+
+    def on_epoch_end(self, trainer: Trainer, epoch: int, record: Mapping[str, float]) -> None:
+        """Tell all of them."""
+        for callback in self.callbacks:
+            callback.on_epoch_end(trainer, epoch, record)
+
+    def on_fit_end(self, trainer: Trainer) -> None:
+        """Tell all of them."""
+        for callback in self.callbacks:
+            callback.on_fit_end(trainer)
+
+
 class EarlyStop(Callback):
     """Stops when `monitor` has not become better by more than `min_delta` for `patience` epochs.
 

@@ -18,7 +18,7 @@ from ..nn.state import parameter_names
 from ..optim import Optimizer
 from ..types import is_floating
 from .batches import Batch, Batches, Data, batch_length, epoch_order
-from .callbacks import Bar, Callback, EarlyStop, Lines
+from .callbacks import Bar, Callback, Callbacks, EarlyStop, Lines
 from .checkpoint import load_checkpoint, save_checkpoint
 from .history import PREFIX, History
 from .page import ReportPage
@@ -100,40 +100,34 @@ class Trainer:
         stop = EarlyStop(early_stop) if isinstance(early_stop, int) else early_stop
         self.history, self.stopped, self.epochs, self.samples = History(), False, epochs, batches.samples
         done = 0 if resume is None else load_checkpoint(self, resume, seed=seed, early_stop=stop)
-        listeners = [*self.callbacks, *callbacks, *([stop] if stop else []), *([_display()] if progress else [])]
-        if report is not None:
-            listeners.append(ReportPage(report))
-        for listener in listeners:
-            listener.on_fit_begin(self)
+        shown = [*([_display()] if progress else []), *([] if report is None else [ReportPage(report)])]
+        told = Callbacks(*self.callbacks, *callbacks, *([stop] if stop else []), *shown)
+        told.on_fit_begin(self)
         try:
             for epoch in range(done, epochs):
                 if self.stopped:
                     break
                 order = epoch_order(seed, epoch) if shuffle else None
-                record = self._epoch(batches.epoch(order), epoch, listeners)
+                record = self._epoch(batches.epoch(order), epoch, told)
                 if validation is not None:
                     record |= {PREFIX + name: value for name, value in self.evaluate(validation, batch_size).items()}
                 self.history.add(record)
-                for listener in listeners:
-                    listener.on_epoch_end(self, epoch, record)
+                told.on_epoch_end(self, epoch, record)
                 if checkpoint is not None:
                     save_checkpoint(self, checkpoint, epoch=epoch + 1, seed=seed, early_stop=stop)
         finally:
-            for listener in listeners:
-                listener.on_fit_end(self)
+            told.on_fit_end(self)
         return self.history
 
-    def _epoch(self, batches: Iterable[Batch], epoch: int, listeners: Sequence[Callback]) -> dict[str, float]:
-        for listener in listeners:
-            listener.on_epoch_begin(self, epoch)
+    def _epoch(self, batches: Iterable[Batch], epoch: int, told: Callback) -> dict[str, float]:
+        told.on_epoch_begin(self, epoch)
         step, mean, begun = self.step, _Mean(self.measures), time.perf_counter()
         for batch in batches:
             values, count = step(**batch), batch_length(batch)
             self.batch = batch
             mean.add(values, count)
             self.samples_per_second = mean.count / (time.perf_counter() - begun)
-            for listener in listeners:
-                listener.on_batch_end(self, count, mean.last)
+            told.on_batch_end(self, count, mean.last)
         return mean.result()
 
     def stop(self) -> None:
