@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from .errors import CompileError, FormatError, GraphdlError
+from .record import record
 from .signature import Signature
 
 _BYTES = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(i?)B?\s*", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
+@record
 class Budget:
     """At most `limit` bytes for inputs, results, parameters and all between, where the symbolic sizes are no larger than `sizes`."""
 

@@ -7,7 +7,7 @@ import importlib
 import os
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from .errors import CompileError, FormatError, GraphdlError
 from .ir import Graph, Tensor, as_tensor, derived
 from .ops.elementwise import describe
 from .pipeline import Compilation, Record
+from .record import record
 from .threads import usable_cores
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ Array = np.ndarray[Any, Any]
 MODES = ("train", "inference")
 
 
-@dataclass(frozen=True)
+@record
 class Options:
     """How a compilation is made to run: the backend, the threads asked for, what is watched, and whether one array comes back or a tuple."""
 

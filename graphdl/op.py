@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, cast
 
 import numpy as np
@@ -16,6 +15,7 @@ from .ir import Node, Tensor, make_node
 from .ir.node import FUNCTIONS, REGISTRY, tell
 from .ir.recurrence import Recurrence
 from .kernel.expression import Expr, Index
+from .record import record
 from .sizes import Dim, Size, bind
 from .types import TensorType, numpy_dtype
 
@@ -48,7 +48,7 @@ def _tensors(arguments: Sequence[Any]) -> list[Tensor]:
     return [one for one in listed if isinstance(one, Tensor)]
 
 
-@dataclass(frozen=True)
+@record
 class Sample:
     """An op with arrays to try it on; generated tests run every op on its samples.
 

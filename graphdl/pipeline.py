@@ -15,6 +15,7 @@ from .declaration import Declared
 from .errors import CompileError
 from .ir import Graph, rewriting
 from .program import CompiledGraph
+from .record import record
 from .rewrite.regions import everywhere
 
 PASSES: dict[str, type[Pass]] = {}
@@ -47,7 +48,7 @@ class Pass:
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+@record
 class Change:
     """What one pass did: numbers of nodes before and after, and its time in seconds."""
 

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from .record import record
 
 _LEAF = "leaf"
 
 
-@dataclass(frozen=True)
+@record
 class Structure:
     """What is left of a nested value without its leaves: the kind of container, its keys and its parts."""
 

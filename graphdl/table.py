@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
+
+from .record import record
 
 UNITS = ("", "k", "M", "G", "T", "P")
 
 
-@dataclass(frozen=True)
+@record
 class Table:
     """Rows of text under `columns`; the first column and those in `texts` are aligned to the left."""
 

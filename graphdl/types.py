@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import ShapeError, TypeRuleError
+from .record import record
 from .sizes import Dim, Size, bind, from_sympy, product, symbol
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ DTYPES = ("bool", *SIGNED, *UNSIGNED, *FLOATING)
 Shape = tuple[Dim, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class TensorType:
     """The type of a tensor: `dtype` is one of `DTYPES`, `shape` holds an int or a symbolic size per axis."""
 

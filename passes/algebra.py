@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import ClassVar
 
 from graphdl.ir import Graph, Node, Tensor
 from graphdl.ir.node import FUNCTIONS
 from graphdl.ops.source import full_value
 from graphdl.pipeline import Pass
+from graphdl.record import record
 from graphdl.rewrite import Bindings, Literal, Number, Rule, RuleTable, functions, numbers, rewrite, variables
 
 # Any tensor is x, y, z; a floating one f, g; an integer one n, m; a condition p. Numbers are c of any kind, d, e floating, i, j integer.
@@ -155,7 +155,7 @@ RULES = (
 TABLE = RuleTable(RULES)
 
 
-@dataclass(frozen=True)
+@record
 class Algebra(Pass):
     """Expressions by the rules of `RULES`: x * 1 -> x, (x * 2) * 3 -> x * 6, log(softmax(x)) -> log_softmax(x)."""
 

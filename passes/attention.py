@@ -10,7 +10,7 @@ The same is done to its gradient, which then computes the weights of a piece aga
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar
 
@@ -23,6 +23,7 @@ from graphdl.ops.pad import pad
 from graphdl.ops.shape import broadcast_to, reshape
 from graphdl.ops.slicing import slice_axis
 from graphdl.pipeline import Pass
+from graphdl.record import record
 from graphdl.rewrite import Replacement, replace_groups
 from graphdl.sizes import Dim, product
 from graphdl.types import Shape
@@ -34,7 +35,7 @@ LEAST = 1 << 17  # weights of one step of a loop, so that starting its kernels c
 LEAST_HELD = 1 << 14  # the same where all weights would be held for the gradient and take more memory than what they come from
 
 
-@dataclass(frozen=True)
+@record
 class AttentionPieces(Pass):
     """Attention and its gradient by blocks of queries and in loops over batch and heads, unless the graph reads all of the weights."""
 
@@ -70,7 +71,7 @@ def _reads_weights(graph: Graph, weights: Tensor, gradient: _Gradient | None) ->
     return any(tensor is weights for tensor in graph.outputs) or not set(graph.users.get(weights.node, ())) <= own
 
 
-@dataclass(frozen=True)
+@record
 class _Gradient:
     """The cotangent of an attention's output, and the gradients that the graph has: by which operands, and the tensors."""
 
@@ -92,7 +93,7 @@ def _gradient(graph: Graph, node: Node, op: Attention) -> _Gradient | None:
     return None
 
 
-@dataclass(frozen=True)
+@record
 class _Block:
     """Queries from `start` on, which see the first `seen` keys."""
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from graphdl.ir import Graph, Node, Tensor, derived
 from graphdl.op import Op
 from graphdl.ops.source import Constant, Full
 from graphdl.pipeline import Pass
+from graphdl.record import record
 from graphdl.rewrite import rewrite
 
 
-@dataclass(frozen=True)
+@record
 class Canonicalise(Pass):
     """Each op's own simpler form, by `Op.canonical`, and constants on the right of commutative ops.
 
@@ -28,7 +28,7 @@ class Canonicalise(Pass):
         return rewrite(graph, canonical, self.name)
 
 
-@dataclass(frozen=True)
+@record
 class Settle(Canonicalise):
     """Canonical forms of what the other simplifying passes made: reshape(reshape(x, a), b) -> reshape(x, b)."""
 

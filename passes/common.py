@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from graphdl.ir import Graph, Node, Tensor
 from graphdl.op import Op
 from graphdl.pipeline import Pass
+from graphdl.record import record
 from graphdl.rewrite import map_nodes, remake
 
 
-@dataclass(frozen=True)
+@record
 class Common(Pass):
     """A commutative op on the same two operands is computed once: x * y + y * x -> x * y + x * y."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from string import ascii_lowercase
 from typing import ClassVar
 
@@ -14,11 +13,12 @@ from graphdl.ops.reduction import Sum
 from graphdl.ops.reindexing import aligned
 from graphdl.ops.shape import BroadcastTo, Transpose, broadcast_to, reshape, transpose
 from graphdl.pipeline import Pass
+from graphdl.record import record
 from graphdl.rewrite import map_nodes
 from graphdl.sizes import product
 
 
-@dataclass(frozen=True)
+@record
 class Contraction(Pass):
     """Products without transposed results and without copies of one matrix for a whole stack.
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 from graphdl.ir import Graph, Node, Tensor, derived
@@ -26,6 +26,7 @@ from graphdl.ops.shape import reshape, swapaxes, transpose
 from graphdl.ops.slicing import Slice
 from graphdl.ops.spread_convolution import SpreadConvolution
 from graphdl.pipeline import Pass
+from graphdl.record import record
 from graphdl.rewrite import rewrite
 from graphdl.sizes import Dim, ceildiv, divides, product
 from graphdl.types import Shape, is_floating
@@ -40,7 +41,7 @@ FEW_COLUMNS = 16  # below, a product by taps would leave vectors mostly empty
 PANEL = 32  # columns that fill panels of a product
 
 
-@dataclass(frozen=True)
+@record
 class FlattenConvolutions(Pass):
     """convolution(x, w) -> slice(flat_convolution(pad(x), w))"""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from graphdl.ir import Graph, Node, Tensor, derived
 from graphdl.op import Op
 from graphdl.pipeline import Pass
+from graphdl.record import record
 from graphdl.rewrite import map_nodes
 
 
-@dataclass(frozen=True)
+@record
 class Expand(Pass):
     """Every op that says so by `Op.expand` gives way: attention(q, k, v) -> softmax(q @ transpose(k) * scale) @ v."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from graphdl.errors import GraphdlError
 from graphdl.ir import Graph, Node, Tensor, derived
 from graphdl.ops.source import Constant, Full, full, full_value, make_constant
 from graphdl.pipeline import Pass
+from graphdl.record import record
 from graphdl.rewrite import rewrite
 from graphdl.sizes import Size
 from graphdl.types import TensorType, is_floating, numpy_dtype
@@ -22,7 +22,7 @@ SMALL = 1024  # elements that a program may hold without being asked to
 LARGE = 1 << 22  # elements that take too long to compute now
 
 
-@dataclass(frozen=True)
+@record
 class Fold(Pass):
     """Nodes whose operands are all constants become constants; where all elements are one number, fills.
 

@@ -8,19 +8,19 @@ What belongs together is decided in `partition`; here groups become nodes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from graphdl.ir import Graph, Node, Tensor, derived, make_node
 from graphdl.ops.fusion import Fusion
 from graphdl.ops.source import Placeholder
 from graphdl.pipeline import Pass
+from graphdl.record import record
 from graphdl.rewrite import follow
 
 from .partition import Group, Partition
 
 
-@dataclass(frozen=True)
+@record
 class FuseKernels(Pass):
     """Group nodes into fusions, one kernel each."""
 

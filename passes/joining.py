@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from graphdl.ir import Graph, Node, Tensor, derived
 from graphdl.ops.join import concatenate
 from graphdl.ops.pad import Place
 from graphdl.pipeline import Pass
+from graphdl.record import record
 from graphdl.rewrite import map_nodes
 
 
-@dataclass(frozen=True)
+@record
 class JoinPlaces(Pass):
     """Places that fill a tensor along one axis, as gradients of its slices do. A zero keeps its sign, which adding +0 took.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from graphdl.ir import Graph, Node, Tensor, derived
@@ -11,11 +10,12 @@ from graphdl.ops.reindexing import aligned
 from graphdl.ops.shape import BroadcastTo, Reshape, Transpose, broadcast_to, reshape, reshaped_broadcast, transpose
 from graphdl.ops.source import Full
 from graphdl.pipeline import Pass
+from graphdl.record import record
 from graphdl.rewrite import rewrite
 from graphdl.types import Shape
 
 
-@dataclass(frozen=True)
+@record
 class Motion(Pass):
     """Elementwise ops come first, then broadcast, reshape and transpose; values do not change by a bit.
 

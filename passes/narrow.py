@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from graphdl.ir import Graph, Node, Tensor, derived
@@ -11,12 +10,13 @@ from graphdl.kernel.reading import reading_of
 from graphdl.ops.select import Cast
 from graphdl.ops.shape import BroadcastTo, broadcast_to, reshape
 from graphdl.pipeline import Pass
+from graphdl.record import record
 from graphdl.rewrite import rewrite
 
 NARROW = ("int8", "uint8")
 
 
-@dataclass(frozen=True)
+@record
 class WidenLate(Pass):
     """Bytes are moved as bytes, and widened after that.
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from graphdl.ir import Graph, Node, Tensor, derived
@@ -20,6 +19,7 @@ from graphdl.ops.select import where
 from graphdl.ops.shape import reshape, transpose
 from graphdl.ops.source import zeros
 from graphdl.pipeline import Pass
+from graphdl.record import record
 from graphdl.rewrite import rewrite
 from graphdl.sizes import Dim
 
@@ -28,7 +28,7 @@ from .convolution import fitted
 MOST_TAPS = 16  # terms of one kernel; larger windows look up their taps one after the other
 
 
-@dataclass(frozen=True)
+@record
 class PhasePooling(Pass):
     """place_taps(x, chosen) -> sums of shifted choices, phase by phase"""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from graphdl.ir import Node, Tensor
 from graphdl.lowering.occupancy import Bytes, Occupancy
+from graphdl.record import record
 
 # Of one core of the machine that the benchmarks run on, measured as `graphdl doctor` does: float32 operations, and bytes copied. Little
 # more than their ratio matters; constants give the same program everywhere.
@@ -21,7 +21,7 @@ LONGEST = 48  # kernels that are run again for one
 SMALL = 8  # what is so many times smaller is held on rather than computed again
 
 
-@dataclass(frozen=True)
+@record
 class Again:
     """At `position`, `nodes` are computed again, the last of them for the `tensors` that are read from there on."""
 
@@ -30,7 +30,7 @@ class Again:
     tensors: tuple[Tensor, ...]
 
 
-@dataclass(frozen=True)
+@record
 class Gap:
     """A tensor that is not touched between two positions."""
 
@@ -40,7 +40,7 @@ class Gap:
     end: int
 
 
-@dataclass(frozen=True)
+@record
 class _Offer:
     """What computing again at the end of gaps frees and takes: nodes to run, operands to hold on, seconds."""
 

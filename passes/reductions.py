@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from graphdl.ir import Graph, Node, Tensor, derived
@@ -12,11 +11,12 @@ from graphdl.ops.reduction import Prod, Reduction, Sum
 from graphdl.ops.reindexing import aligned, matched_axes
 from graphdl.ops.shape import BroadcastTo, Reshape, Transpose, broadcast_to, reshape, transpose
 from graphdl.pipeline import Pass
+from graphdl.record import record
 from graphdl.rewrite import map_nodes
 from graphdl.sizes import product
 
 
-@dataclass(frozen=True)
+@record
 class Reductions(Pass):
     """Reductions over as few elements as there are.
 

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 from graphdl.control.region import Region, Trimmed
 from graphdl.control.scan import Scan
 from graphdl.ir import Graph, Node, Tensor, derived, make_node
 from graphdl.pipeline import Pass
+from graphdl.record import record
 from graphdl.rewrite import map_nodes
 
 
-@dataclass(frozen=True)
+@record
 class Regions(Pass):
     """Scans of one body over the same operands give all their results in one loop; unused results and operands are dropped.
 

@@ -6,7 +6,7 @@ It works on kernels, after fusion: a kernel that runs twice is one function, so 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import ClassVar
 
 from graphdl.budget import Budget, format_bytes
@@ -16,6 +16,7 @@ from graphdl.lowering.occupancy import Occupancy
 from graphdl.ops.deferred import Deferred
 from graphdl.pipeline import Compilation, Pass
 from graphdl.program import CompiledGraph
+from graphdl.record import record
 from graphdl.rewrite import follow, remake
 from graphdl.rewrite.rebuild import with_outputs
 
@@ -26,7 +27,7 @@ ROUNDS = 4  # for each of them, each beginning where the one before ended
 TOLD = 5  # tensors that the error names
 
 
-@dataclass(frozen=True)
+@record
 class Rematerialisation(Pass):
     """Kernels run again, shortly before their results are read late, until the plan fits into the limit.
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, TypeVar
 
 from graphdl.ir import Graph, Node, Tensor, derived
 from graphdl.ops.pooling import MaxPool
 from graphdl.pipeline import Pass
+from graphdl.record import record
 from graphdl.rewrite import rewrite
 
 V = TypeVar("V")
 GAIN = 2  # times as many comparisons are worth another pass over memory
 
 
-@dataclass(frozen=True)
+@record
 class SeparatePooling(Pass):
     """max_pool(x, (13, 13)) -> max_pool(max_pool(x, (13, 1)), (1, 13))     26 elements for each result instead of 169"""
 

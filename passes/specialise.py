@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from graphdl.ir import Graph, Node, Tensor
 from graphdl.pipeline import Pass
+from graphdl.record import record
 from graphdl.rewrite import rewrite
 
 
-@dataclass(frozen=True)
+@record
 class Specialise(Pass):
     """Every op that says so by `Op.inference` gives way: dropout(x, bits) -> x."""
 

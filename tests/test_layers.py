@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[1]
 
 # From the bottom up. Names on one line may import each other; lines of one layer may not, nor anything above.
 LAYERS = """
+graphdl.record
+-
 graphdl.errors graphdl.container graphdl.threads graphdl.sizes graphdl.constraints graphdl.types graphdl.formula graphdl.memory graphdl.picture
 graphdl.version graphdl.collection graphdl.structure graphdl.table
 -

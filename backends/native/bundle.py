@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from graphdl.errors import FormatError
+from graphdl.record import record
 from graphdl.types import DTYPES, numpy_dtype
 
 _LENGTH = struct.Struct("<Q")
@@ -17,7 +17,7 @@ MAX_FACTS = 1 << 28  # bytes
 MAX_SETTLED = 1 << 40  # bytes
 
 
-@dataclass(frozen=True)
+@record
 class Bundle:
     """`facts` is plain JSON; `blobs` are the objects, then the arrays of constants."""
 

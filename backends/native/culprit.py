@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,12 +13,13 @@ from graphdl.formula import Name
 from graphdl.ir import Graph, Node, Tensor
 from graphdl.kernel.program import Step
 from graphdl.pipeline import PASSES
+from graphdl.record import record
 
 Array = np.ndarray[Any, Any]
 Values = dict[Tensor, Array]
 
 
-@dataclass(frozen=True)
+@record
 class Culprit:
     """The first bad node, the index of its first bad value, and all there is to say of it."""
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from graphdl.ir import Node, Provenance, Source
 from graphdl.kernel.counting import bytes_moved, flops_of
+from graphdl.record import record
 from graphdl.sizes import Dim
 from graphdl.table import Table
 from graphdl.types import numpy_dtype
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 LONGEST = 24  # characters of a symbolic size in the table
 
 
-@dataclass(frozen=True)
+@record
 class Kernel:
     """One launch of a kernel function, in a loop all its rounds. `tasks`, `flops` and `bytes` may be symbolic; `bytes` is what must be
     read and written at least.

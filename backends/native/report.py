@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import io
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from graphdl.errors import BackendError
+from graphdl.record import record
 from graphdl.table import Table, quantity, seconds
 
 from .kernels import Kernel
 from .runtime.peak import Peaks
 
 
-@dataclass(frozen=True)
+@record
 class Row:
     """One launch: the mean `seconds` it took in the quicker half of the runs, its operations and compulsory bytes at the sizes of the call."""
 
@@ -31,7 +31,7 @@ class Row:
         return self.flops / self.bytes if self.bytes else float("inf")
 
 
-@dataclass(frozen=True, repr=False)
+@record(repr=False)
 class Profile:
     """The kernels of one program on given inputs, in the order of their launches.
 

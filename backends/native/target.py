@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import functools
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from graphdl.errors import BackendError
+from graphdl.record import record
 
 from .llvm import Type
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Target:
     """A processor for which code is emitted. Sizes are bytes; `vector_bytes` is the widest register used."""
 

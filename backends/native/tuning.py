@@ -11,11 +11,12 @@ import json
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from graphdl.record import record
 from graphdl.sizes import evaluate, symbols_of
 
 from .contraction import Contraction, Cut, Direct, Known, Matrix, Parts, Schedule, Shape, Store, Traits, emit_contraction, plan
@@ -101,7 +102,7 @@ def measure(schedule: Schedule, traits: tuple[Traits, Traits], shape: Sizes, cut
     return replace(chosen, source=MEASURED, gain=round(told, 3))
 
 
-@dataclass(frozen=True)
+@record
 class _Trial:
     """The compiled contractions of all cuts, and the memory that they run on."""
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from ..formula import Name
+from ..record import record
 
 INDEX = "ℓ"
 NUMBER = re.compile(r"−?\d+")
 
 
-@dataclass(frozen=True)
+@record
 class Letter:
     """What a line's value is called: its number is that of the layer and `offset`, or it has the layer and a number of its own."""
 

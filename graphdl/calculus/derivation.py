@@ -5,17 +5,17 @@ from __future__ import annotations
 import itertools
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from html import escape
 
 from ..formula import Equation, Formula, Listed, Name, Number, latex, mathml
 from ..ir import Node, Source, Tensor
+from ..record import record
 
 WIDTH = 100
 _COLUMN = 64
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Loop:
     """Lines that hold for every value of `index`, from `values[0]` on: of steps in time, or of layers that are alike.
 
@@ -40,7 +40,7 @@ class Loop:
         return f"For {self.range}{starts}:"
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Step:
     """One line: an equation for `tensor`.
 
@@ -68,7 +68,7 @@ class Step:
         return str(self.formula)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@record(eq=False, repr=False)
 class Derivation:
     """How a tensor is calculated: `forward` lines give names to values, `steps` lead from the output to the derivative.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..calculus.jvp import jvp
@@ -15,15 +15,16 @@ from ..ir import Graph, Node, Tensor, as_tensor, make_node
 from ..op import Array, function
 from ..ops.elementwise import describe
 from ..ops.source import Placeholder, full
+from ..record import record
 from ..structure import flatten
 from ..types import TensorType, is_floating
-from .region import Region, Trace, Trimmed, check_inputs, check_same, close, evaluate_body, inputs_read, labelled, numbered, part_of, substitute
+from .region import NO_TRACE, Region, Trace, Trimmed, check_inputs, check_same, close, evaluate_body, inputs_read, labelled, numbered, part_of, substitute
 
 if TYPE_CHECKING:
     from ..lowering import Lowering
 
 
-@dataclass(frozen=True)
+@record
 class Cond(Region):
     """Operands: a scalar bool, and the tensors that the bodies take. Results: those of `then` where it is true, else of `otherwise`."""
 
@@ -31,7 +32,7 @@ class Cond(Region):
     regions: ClassVar[tuple[str, ...]] = ("then", "otherwise")
     then: Graph
     otherwise: Graph
-    trace: Trace = field(default=Trace(), repr=False)
+    trace: Trace = field(default=NO_TRACE, repr=False)
 
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         predicate, *given = operands
@@ -141,4 +142,4 @@ def cond(predicate: Any, then: Callable[..., Any], otherwise: Callable[..., Any]
             raise type(error)(f"cond: {path} is {describe(one)} from the first function, but {describe(other)} from the second") from None
     if not ends[0]:
         return result.unflatten([])
-    return result.unflatten(_declare(as_tensor(predicate), ends, dict(zip(inner, given, strict=True)), since, Trace()))
+    return result.unflatten(_declare(as_tensor(predicate), ends, dict(zip(inner, given, strict=True)), since, NO_TRACE))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ..ir import Tensor
 from ..ir.graph import topological_order
@@ -12,13 +11,14 @@ from ..ops.join import stack
 from ..ops.random_bits import STATE_LABEL, RandomBits
 from ..ops.shape import broadcast_to
 from ..ops.source import Placeholder
+from ..record import record
 from ..sizes import Dim
 from .region import substitute
 
 _streams = itertools.count(0xFFFFFFFF, -1)  # from the end that places which draw do not reach
 
 
-@dataclass(frozen=True)
+@record
 class Drawn:
     """`ends` with the states outside replaced by `elements`, one for a step, of the `sequences` of states."""
 

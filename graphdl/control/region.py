@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from ..constraints import unify
@@ -21,18 +21,22 @@ from ..kernel.reading import reading_of
 from ..op import Array, Op, widens
 from ..ops.shape import Linear
 from ..ops.source import Placeholder
+from ..record import record
 from ..types import TensorType, is_floating
 
 COUNTED = 16  # operations on counts that a body does again rather than read their result
 
 
-@dataclass(frozen=True)
+@record
 class Trace:
     """What a body was made from: for every tensor seen while declaring, the body's own; derivative rules given as functions
     may mention the former. `hidden` are the ops that the body's text does not tell apart."""
 
     copies: Mapping[Tensor, Tensor] = field(default_factory=dict, compare=False, hash=False)
     hidden: tuple[Any, ...] = ()
+
+
+NO_TRACE = Trace()
 
 
 class Region(Op):
@@ -53,7 +57,7 @@ class Region(Op):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
+@record
 class Trimmed:
     """An op that does less, and which operands it keeps and which results, by their positions."""
 
@@ -62,7 +66,7 @@ class Trimmed:
     results: Sequence[int]
 
 
-@dataclass(frozen=True)
+@record
 class _Bound:
     """An op with regions at the sizes of one call."""
 
@@ -113,7 +117,7 @@ def check_same(found: TensorType, needed: TensorType, what: str) -> None:
 # -- closing --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@record
 class Closed:
     """Bodies that stand on their own, the outer tensors that they read, in the order of their last inputs, and the trace."""
 
@@ -127,7 +131,7 @@ def close(
     own: Mapping[Tensor, str],
     bound: Mapping[Tensor, Tensor] | None = None,
     *,
-    before: Trace = Trace(),
+    before: Trace = NO_TRACE,
     since: int | None = None,
 ) -> Closed:
     """Bodies for each group of `ends`. All take first the placeholders `own`, under new labels, then what they capture.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,18 +17,19 @@ from ..ir.recurrence import Recurrence
 from ..op import Array, function
 from ..ops.elementwise import describe
 from ..ops.source import Placeholder
+from ..record import record
 from ..sizes import Dim, bind
 from ..structure import Structure, flatten
 from ..types import Shape, TensorType, as_dim, numpy_dtype
 from .randomness import draw_anew
-from .region import Region, Trace, Trimmed, check_inputs, check_same, close, evaluate_body, inputs_read, labelled, numbered, part_of
+from .region import NO_TRACE, Region, Trace, Trimmed, check_inputs, check_same, close, evaluate_body, inputs_read, labelled, numbered, part_of
 from .scan_derivative import pull_back, push_forward
 
 if TYPE_CHECKING:
     from ..lowering import Lowering
 
 
-@dataclass(frozen=True)
+@record
 class Scan(Region):
     """Operands: the initial carries, sequences whose leading axis has `length`, and tensors that every step reads.
 
@@ -44,7 +45,7 @@ class Scan(Region):
     sequences: int
     length: Dim
     reverse: bool = False
-    trace: Trace = field(default=Trace(), repr=False)
+    trace: Trace = field(default=NO_TRACE, repr=False)
 
     def split(self, operands: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         """Operands, or the body's inputs, as carries, sequences and the rest."""

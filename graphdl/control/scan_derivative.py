@@ -7,13 +7,13 @@ of both. In reverse mode cotangents are carried from the last step to the first 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..calculus.jvp import jvp
 from ..calculus.vjp import cotangents_of
 from ..ir import Graph, Tensor, make_node
 from ..ops.source import Placeholder, full, full_value
+from ..record import record
 from ..types import is_floating
 from .partition import kept_values
 from .region import close, labelled, substitute
@@ -33,7 +33,7 @@ def push_forward(op: Scan, tangents: Sequence[Tensor | None], operands: Sequence
     return _Forward(op, tangents, operands).run()
 
 
-@dataclass(frozen=True)
+@record
 class _Part:
     """Placeholders of a derivative's body and the outer tensors that they stand for."""
 

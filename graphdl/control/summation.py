@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from ..ir import Tensor
 from ..op import REGISTRY
 from ..ops.einsum import Einsum, contract
 from ..ops.matmul import Matmul
 from ..ops.shape import Linear, Transpose
+from ..record import record
 from .region import dependents
 
 Labels = tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@record
 class Product:
     """The sum of products of two tensors by labelled axes: those that `output` does not name are summed over.
 
@@ -42,7 +42,7 @@ class Product:
         return total
 
 
-@dataclass(frozen=True)
+@record
 class Deferred:
     """The contributions of a step to a sum for `of`: `products`, to be summed after the loop, and the `rest`, summed in it."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..calculus.jvp import jvp
@@ -14,17 +14,18 @@ from ..ir import Graph, Node, Tensor, as_tensor, make_node
 from ..op import Array, function
 from ..ops.elementwise import describe
 from ..ops.source import Placeholder, full
+from ..record import record
 from ..structure import Structure, flatten
 from ..types import TensorType, is_floating
 from .cond import cond
-from .region import Region, Trace, Trimmed, check_inputs, check_same, close, evaluate_body, inputs_read, labelled, part_of, substitute
+from .region import NO_TRACE, Region, Trace, Trimmed, check_inputs, check_same, close, evaluate_body, inputs_read, labelled, part_of, substitute
 from .scan import check_carry, scan
 
 if TYPE_CHECKING:
     from ..lowering import Lowering
 
 
-@dataclass(frozen=True)
+@record
 class While(Region):
     """Operands: the initial carries, and tensors that every step reads. Results: the first carries for which the condition fails.
 
@@ -36,7 +37,7 @@ class While(Region):
     condition: Graph
     body: Graph
     carries: int
-    trace: Trace = field(default=Trace(), repr=False)
+    trace: Trace = field(default=NO_TRACE, repr=False)
 
     def infer(self, *operands: TensorType) -> tuple[TensorType, ...]:
         check_inputs(self.condition, operands, "the condition")

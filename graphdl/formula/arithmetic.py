@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..record import record
 from .tree import ATOM, MATRIX, PRODUCT, SUM, SUPERSCRIPT, Formula, Number
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ def is_number(x: Formula) -> bool:
     return isinstance(x.base if isinstance(x, Superscript) else x, Number)
 
 
-@dataclass(frozen=True)
+@record
 class Negative(Formula):
     """−x"""
 
@@ -34,7 +34,7 @@ class Negative(Formula):
         return pen.row(pen.operator("−", prefix=True), pen.inside(self.body, PRODUCT))
 
 
-@dataclass(frozen=True)
+@record
 class Sum(Formula):
     """Terms added; those that are `Negative` are taken away."""
 
@@ -61,7 +61,7 @@ class Sum(Formula):
         return pen.row(*drawn)
 
 
-@dataclass(frozen=True)
+@record
 class Product(Formula):
     """Elementwise; numbers stand in front without a sign."""
 
@@ -84,7 +84,7 @@ class Product(Formula):
         return pen.row(*drawn)
 
 
-@dataclass(frozen=True)
+@record
 class MatrixProduct(Formula):
     """Matrices side by side."""
 
@@ -103,7 +103,7 @@ class MatrixProduct(Formula):
         return pen.row(*(part for k, factor in enumerate(drawn) for part in ((pen.space(), factor) if k else (factor,))))
 
 
-@dataclass(frozen=True)
+@record
 class Fraction(Formula):
     """x / y, elementwise."""
 
@@ -122,7 +122,7 @@ class Fraction(Formula):
         return pen.fraction(self.top, self.bottom)
 
 
-@dataclass(frozen=True)
+@record
 class Superscript(Formula):
     """A power, or `T` for a transpose."""
 
@@ -141,7 +141,7 @@ class Superscript(Formula):
         return pen.superscript(pen.inside(self.base, ATOM), self.above.draw(pen), compound=self.above.binding < ATOM)
 
 
-@dataclass(frozen=True)
+@record
 class Over(Formula):
     """A large operator such as Σ over an index."""
 

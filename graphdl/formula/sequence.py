@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..record import record
 from .tree import Call, Formula, Indexed, Name, listed
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TIME = "t"
 
 
-@dataclass(frozen=True)
+@record
 class Stack(Formula):
     """The `element` of every step t, as one tensor; drawn as the `whole` where it has a name."""
 
@@ -30,7 +30,7 @@ class Stack(Formula):
         return self.whole.draw(pen) if self.whole else pen.fenced("⟨", self.element.draw(pen), "⟩")
 
 
-@dataclass(frozen=True)
+@record
 class Listed(Formula):
     """Formulas with commas between."""
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from ..record import record
 
 if TYPE_CHECKING:
     from .notation import Pen
@@ -14,7 +15,7 @@ RELATION, SUM, PRODUCT, MATRIX, SUPERSCRIPT, ATOM = range(6)
 _SCIENTIFIC = re.compile(r"([\d.]+)e([+-]?)0*(\d+)")
 
 
-@dataclass(frozen=True)
+@record
 class Formula:
     """The base. `binding` tells how tightly a formula holds together: looser ones are bracketed inside tighter ones."""
 
@@ -43,7 +44,7 @@ class Formula:
         return self.draw(UnicodePen())
 
 
-@dataclass(frozen=True)
+@record
 class Name(Formula):
     """A letter or word, perhaps with a subscript."""
 
@@ -54,7 +55,7 @@ class Name(Formula):
         return pen.name(self.text, self.subscript)
 
 
-@dataclass(frozen=True)
+@record
 class Number(Formula):
     """A non-negative number, or a size, which is one: the same everywhere in a tensor."""
 
@@ -76,7 +77,7 @@ class Number(Formula):
         return power if mantissa == "1" else pen.row(pen.number(mantissa), pen.operator("·"), power)
 
 
-@dataclass(frozen=True)
+@record
 class Counter(Formula):
     """0, 1, 2 ... along one axis, counted from the last; None where reshaping lost it."""
 
@@ -86,7 +87,7 @@ class Counter(Formula):
         return pen.name("ι", "" if self.axis in (None, 0) else str(self.axis))
 
 
-@dataclass(frozen=True)
+@record
 class Call(Formula):
     """A named function of arguments; a derivative of it has primes."""
 
@@ -103,14 +104,14 @@ class Call(Formula):
         return pen.row(pen.function(self.function, self.subscript, self.primes), pen.fenced("(", listed(self.arguments, pen), ")"))
 
 
-@dataclass(frozen=True)
+@record
 class OneHot(Call):
     """1 where the argument equals the place along `axis` (counted from the last), else 0."""
 
     axis: int | None = None
 
 
-@dataclass(frozen=True)
+@record
 class Fenced(Formula):
     """Between two signs: |x|, ⌊x⌋, [x = y] (1 where that holds, else 0)."""
 
@@ -126,7 +127,7 @@ class Fenced(Formula):
         return pen.fenced(self.left, self.body.draw(pen), self.right)
 
 
-@dataclass(frozen=True)
+@record
 class Relation(Formula):
     """Two formulas compared."""
 
@@ -146,7 +147,7 @@ class Relation(Formula):
         return pen.row(pen.inside(self.left, SUM), pen.operator(self.sign), pen.inside(self.right, SUM))
 
 
-@dataclass(frozen=True)
+@record
 class Indexed(Formula):
     """Elements of a tensor: x[i, j]."""
 
@@ -161,7 +162,7 @@ class Indexed(Formula):
         return pen.row(pen.inside(self.base, ATOM), pen.fenced("[", listed(self.indices, pen), "]"))
 
 
-@dataclass(frozen=True)
+@record
 class Differential(Formula):
     """dx"""
 
@@ -180,7 +181,7 @@ class Differential(Formula):
         return pen.row(pen.operator("d", prefix=True), body if isinstance(self.body, Name) else pen.fenced("(", body, ")"))
 
 
-@dataclass(frozen=True)
+@record
 class Equation(Formula):
     """Sides that are all equal."""
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import math
 import mmap
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import FormatError
+from ..record import record
 from .blocks import BlockFormat, format_of
 from .cursor import Cursor, Value
 
@@ -31,7 +31,7 @@ LEAST_TENSOR = 8 + 4 + 8 + 4 + 8  # and of a tensor's: the name's length, the nu
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class TensorEntry:
     """A tensor of the file. `shape` is in NumPy's order: the last axis is contiguous and holds whole blocks."""
 

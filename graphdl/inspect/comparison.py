@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ..compiler import Executable
+from ..record import record
 from ..table import Table, seconds
 from .costs import Cost, cost
 
 BUDGET = 0.3  # seconds of calls of each program
 
 
-@dataclass(frozen=True)
+@record
 class Comparison:
     """Two programs side by side: `rows` hold (what, first, second), and `differences` those where the two are not the same.
 

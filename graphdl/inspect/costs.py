@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from ..kernel.program import Program
 from ..lowering import lower_graph
 from ..lowering.memory import held_bytes
 from ..pipeline import PASSES, Compilation, selected
+from ..record import record
 from ..sizes import Dim, evaluate, symbols_of, to_sympy
 from ..table import Table
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LARGEST = 1 << 48
 
 
-@dataclass(frozen=True)
+@record
 class NodeCost:
     """A node of the simplified graph as if it ran alone: reading its operands from memory, writing its result there."""
 
@@ -45,7 +45,7 @@ class NodeCost:
         return self.node.provenance.is_derived
 
 
-@dataclass(frozen=True, repr=False)
+@record(repr=False)
 class Cost:
     """The cost of one call. Sizes are polynomials in the symbolic sizes, with floors where memory is aligned.
 

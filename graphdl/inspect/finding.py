@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..ir import Node
 from ..ir.provenance import Source
+from ..record import record
 
 
-@dataclass(frozen=True)
+@record
 class Finding:
     """What is wrong, where the user wrote it, and what mends it. `node` is the forward node that is meant."""
 

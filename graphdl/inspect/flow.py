@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +14,13 @@ from ..ir import Tensor
 from ..ir.node import FUNCTIONS
 from ..op import normalize_axis
 from ..picture import figure as new_figure
+from ..record import record
 from ..table import Table
 
 BAR = 40  # characters of the longest bar
 
 
-@dataclass(frozen=True)
+@record
 class GradientFlow:
     """`norms[k]` is the Euclidean norm of the gradient by all elements at place k of `axis`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from ..backends.native.codegen.program import emit_program
@@ -15,13 +15,14 @@ from ..backends.native.target import host
 from ..ir import Node, Source
 from ..lowering import lower_graph
 from ..pipeline import Compilation
+from ..record import record
 from ..table import quantity, seconds
 
 LONGEST = 120_000  # characters of one function's text
 _FUNCTION = re.compile(r"^(?:_)?([A-Za-z_$.][\w$.]*):", re.MULTILINE)
 
 
-@dataclass(frozen=True)
+@record
 class Launched:
     """One launch."""
 
@@ -36,7 +37,7 @@ class Launched:
         return [self.name, self.function, self.facts, members, sources]
 
 
-@dataclass(frozen=True)
+@record
 class Machine:
     """All launches in order, the text of their functions, and facts of the whole program."""
 

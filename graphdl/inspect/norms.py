@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,14 @@ from ..nn.module import Module
 from ..nn.state import parameter_names
 from ..optim.clipping import sum_of_squares
 from ..picture import figure as new_figure
+from ..record import record
 from ..table import Table
 from ..types import is_floating
 
 BAR = 30  # characters of the longest bar
 
 
-@dataclass(frozen=True)
+@record
 class LayerNorms:
     """One layer: its elements, the Euclidean norm of its parameters and that of the loss's gradient by them, all taken together."""
 
@@ -40,7 +40,7 @@ class LayerNorms:
         return self.gradient / self.parameters if self.parameters else math.inf if self.gradient else 0.0
 
 
-@dataclass(frozen=True)
+@record
 class GradientNorms:
     """The norms of every layer, in the order of declaration."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from ..record import record
 
 INF = math.inf
 
 
-@dataclass(frozen=True)
+@record
 class Range:
     """Values in [lower, upper].
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
 from ..ir import Node, Tensor
 from ..kernel.expression import Axis, Const, Expr, Guard, Index, IndexValue, Reduce, Scalar, Variable, fresh_axes, variable
+from ..record import record
 from ..sizes import Dim, SymbolAtom, as_size, atoms_of, evaluate, symbols_of, terms_of
 from ..types import TensorType, is_floating
 from .ranges import ANY, BOOLEAN, INF, Range, exactly, intersect, made, multiply, negate, square, total, union
@@ -34,7 +35,7 @@ class Env:
         self.found = dict(self.known)
 
 
-@dataclass(frozen=True)
+@record
 class Hazard:
     """A place where `function` can leave its domain."""
 

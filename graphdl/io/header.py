@@ -8,10 +8,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ..errors import FormatError
+from ..record import record
 from ..types import numpy_dtype
 
 LENGTH_BYTES = 8  # the header's length stands before it
@@ -27,7 +27,7 @@ DTYPES = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
+@record
 class Entry:
     """An array: its dtype, its shape and where its bytes begin in the file."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 from typing import Any
@@ -12,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import FormatError
+from ..record import record
 
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True)
+@record
 class Row:
     """Arrays whose name fits `pattern` become those named `targets`; without targets they are left out.
 
@@ -57,7 +57,7 @@ def _filled(place: re.Match[str], parts: tuple[str, ...]) -> str:
     return str(int(part) + int(added))
 
 
-@dataclass(frozen=True)
+@record
 class Layout:
     """A named table of rows. The first that fits an array's name counts; where none does, the name stays."""
 

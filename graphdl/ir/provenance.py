@@ -13,6 +13,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, TypeVar
 
+from ..record import record
+
 if TYPE_CHECKING:
     from .node import Node, Tensor
 
@@ -127,7 +129,7 @@ def _only(text: str) -> frozenset[str]:
     return frozenset((text,))
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class _Derivation:
     """What nodes made now descend from."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from ..record import record
 from ..sizes import Dim
 from .graph import Graph
 
 
-@dataclass(frozen=True)
+@record
 class Recurrence:
     """The body's inputs are the carries, an element of each sequence, then what every step reads; its outputs are the next carries,
     then what is stacked. The op's operands and results are in the same order. With `reverse` the last element comes first."""

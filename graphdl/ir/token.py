@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import NoReturn
 
 from ..errors import ParseError
+from ..record import record
 
 MAXIMUM_DIGITS = 40
 # `%` before a name marks a value unless it stands right behind an operand: then it is the modulo of sizes.
@@ -24,7 +24,7 @@ _TOKEN = re.compile(
 _WORD = re.compile(r"[^\W\d]\w*")
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Token:
     """A word with its place; the kind of a sign is the sign."""
 

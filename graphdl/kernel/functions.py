@@ -7,8 +7,9 @@ formulas, derivatives and code come from one place; a test proves every row's de
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from ..record import record
 
 if TYPE_CHECKING:
     from .expression import Expr
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 Partial = Callable[..., "Expr"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class ScalarFunction:
     """A scalar function. `sympy` takes the sympy module and the arguments; `partials` take the arguments and give an Expr."""
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ..ir import Node, Tensor
+from ..record import record
 from ..sizes import as_size, product
 from ..types import Shape
 from .expression import Axis, Index, fresh_axes
@@ -15,7 +14,7 @@ RUN = 16  # elements of a piece that lie side by side; shorter runs are better w
 NEAR = 48  # nodes below a piece that are looked at: as many as a kernel computes
 
 
-@dataclass(frozen=True)
+@record
 class Pieces:
     """So many pieces of one shape, one after another along an axis."""
 

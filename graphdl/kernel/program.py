@@ -16,11 +16,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..record import record
 from ..sizes import Dim, as_size
 from .expression import Axis, Buffer, Counter, Expr, Index, Load, Loaded, index_atoms, load, walk
 
 
-@dataclass(frozen=True)
+@record
 class Store:
     """`buffer[index] := value` for every point of `axes`."""
 
@@ -30,7 +31,7 @@ class Store:
     value: Expr
 
 
-@dataclass(frozen=True)
+@record
 class Kernel:
     """Stores over one domain. The axes of every store are a prefix of `axes`."""
 
@@ -49,7 +50,7 @@ class Kernel:
         return tuple(store.buffer for store in self.stores)
 
 
-@dataclass(frozen=True)
+@record
 class Scatter:
     """`buffer[b, at, a]` joined with `value` for all points (b, i, a) of the three `axes`, in the order of i.
 
@@ -77,7 +78,7 @@ class Scatter:
         return (self.buffer,)
 
 
-@dataclass(frozen=True)
+@record
 class Cumulative:
     """`buffer[index] := y[i]` for all points (b, i, a) of the three `axes`, where y[i] is y[i - 1] joined with `value`.
 
@@ -119,7 +120,7 @@ class Control:
         return tuple(buffer for part in self.parts for step in part.steps for buffer in step.written)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Loop(Control):
     """`body` once for every value of `counter` in [0, length), in order."""
 
@@ -134,7 +135,7 @@ class Loop(Control):
         return (self.body,)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Branch(Control):
     """`then` if the scalar `predicate` is true, else `otherwise`."""
 
@@ -153,7 +154,7 @@ class Branch(Control):
         return (load(self.predicate, ()), *super().values)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class While(Control):
     """`condition`, then `body` if the scalar `predicate` is true by then, and again."""
 

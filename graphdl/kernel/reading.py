@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import weakref
-from dataclasses import dataclass
 from typing import Any
 
 from ..ir import Node
+from ..record import record
 from ..sizes import Atom, Dim, as_size, substitute
 from ..types import TensorType
 from .expression import Axis, Const, Expr, Guard, Index, IndexValue, Reduce, Scalar, Variable, fresh_axes, variable, walk
@@ -17,7 +17,7 @@ REMEMBERED = 4096  # readings of ops on operands of some types
 PLAIN = ("pointwise", "injective", "reduction", "contraction")  # patterns of ops that hold no graphs, and so no arrays: they may be kept
 
 
-@dataclass(frozen=True)
+@record
 class Reading:
     """For the element at `axes`: the operand positions and indices read, the scalar operations done, and on how many
     leading axes its reductions depend (`depth`; None if it has none, the rank plus one if they are no leading axes)."""

@@ -7,7 +7,6 @@ user sees get output buffers; new values of parameters are written straight into
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from ..ir import Graph, Node, Tensor
@@ -15,6 +14,7 @@ from ..kernel.expression import Axis, Buffer, Expr, Index, fresh_axes, load, rep
 from ..kernel.pieces import pieces_of, share_reads
 from ..kernel.program import Kernel, Program, Step, Store
 from ..program import CompiledGraph
+from ..record import record
 from ..sizes import Dim, as_size
 from ..types import Shape, TensorType
 from .checks import writes_before_checks
@@ -24,7 +24,7 @@ from .partial import split_reductions
 from .update import Update
 
 
-@dataclass(frozen=True)
+@record
 class Access:
     """How an op reads an operand: `access(index)` is the element there, whether loaded or computed in place."""
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from ..kernel.counting import bytes_of_type
 from ..kernel.expression import Buffer
 from ..kernel.program import Control, Kernel, Program, Step, read_buffers
+from ..record import record
 from ..sizes import Dim, ceildiv, evaluate, is_nonnegative, maximum, mod, symbols_of
 from .update import reads_only_in_place
 
@@ -24,7 +25,7 @@ STAGGER = 17 * ALIGNMENT  # between places: equal distances of a power of two wo
 USUAL = 64  # for symbols, where sizes are put in order
 
 
-@dataclass(frozen=True)
+@record
 class Interval:
     """A temporary: from the step that writes it first to the last one that touches it. `replaces` may give up its slot to it."""
 
@@ -35,7 +36,7 @@ class Interval:
     replaces: Buffer | None = None
 
 
-@dataclass(frozen=True)
+@record
 class Plan:
     """An offset in bytes for every temporary, and the size of the arena."""
 
@@ -159,7 +160,7 @@ def tenancies(lives: Sequence[Interval]) -> list[Tenancy]:
     return found
 
 
-@dataclass(frozen=True)
+@record
 class _Place:
     """Where in a slot somebody lives: `below` counts the others under it, from each of which it stands a stagger apart."""
 
@@ -170,7 +171,7 @@ class _Place:
 GROUND = _Place(0, 0)
 
 
-@dataclass(frozen=True)
+@record
 class _Tenant:
     """Who lives in a slot, from when to when, and from where to where."""
 

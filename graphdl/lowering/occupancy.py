@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +12,7 @@ from ..kernel.counting import bytes_moved, bytes_of_type, flops_of
 from ..kernel.expression import Buffer
 from ..kernel.program import Kernel, Step, read_buffers
 from ..program import CompiledGraph
+from ..record import record
 from ..sizes import Dim, evaluate
 from .lower import lower_graph
 from .memory import Interval, Timeline, held_bytes, plan, temporaries_of, tenancies
@@ -21,7 +21,7 @@ from .order import ordered
 Bytes = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
-@dataclass(frozen=True)
+@record
 class Held:
     """A tensor in the arena: its bytes, and the positions of the nodes that write or read it, in order."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..errors import ShapeError, TypeRuleError
@@ -17,6 +16,7 @@ from ..ops.elementwise import describe
 from ..ops.join import split
 from ..ops.shape import expand_dims, squeeze
 from ..ops.source import full
+from ..record import record
 from ..types import Shape
 from . import init
 from .linear import linear
@@ -27,7 +27,7 @@ Projected = tuple[Tensor, ...]
 Transition = Callable[[Projected, State], State]
 
 
-@dataclass(frozen=True)
+@record
 class Weights:
     """The weights of one recurrent layer in one direction. Biases may be missing; `weight_hr` is the LSTM's projection."""
 

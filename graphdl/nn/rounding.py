@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from ..ir import Tensor
 from ..ir.node import FUNCTIONS
 from ..ops.select import stop_gradient, where
 from ..ops.shape import reshape
+from ..record import record
 from ..sizes import divides
 
 LARGEST = 127  # of a code
 
 
-@dataclass(frozen=True)
+@record
 class BlockRounding:
     """What a packed product needs to know to round its activations.
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import onnx.backend.base as base
 
 from ..compiler import Executable, compile
 from ..errors import CallError, GraphdlError, ValueNeededError
+from ..record import record
 from .importer import check_supported, load
 from .known import Array
 from .model import Model
@@ -23,7 +23,7 @@ from .model import Model
 KEPT = 64  # programs of one model
 
 
-@dataclass(frozen=True)
+@record
 class _Key:
     """What a program was made for: inputs whose values, and whether all inputs' shapes, are part of it."""
 

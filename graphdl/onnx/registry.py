@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..errors import FormatError, ValueNeededError
 from ..ir import Tensor
 from ..ops.elementwise import describe
+from ..record import record
 from ..sizes import Dim, Size
 from .known import Array, Values, missing_inputs
 
@@ -42,7 +43,7 @@ def load_translators() -> None:
         importlib.import_module(f"{package.__name__}.{info.name}")
 
 
-@dataclass(frozen=True)
+@record
 class Call:
     """One node of an ONNX graph, as translators see it."""
 

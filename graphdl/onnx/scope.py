@@ -15,6 +15,7 @@ from ..errors import FormatError, GraphdlError, UnsupportedOpError, ValueNeededE
 from ..ir import Tensor, module_scope
 from ..ops.elementwise import describe
 from ..ops.source import constant, parameter
+from ..record import record
 from ..types import is_floating
 from .functions import Functions
 from .known import Array, Values
@@ -47,7 +48,7 @@ class Library:
         return self.state[unique]
 
 
-@dataclass(frozen=True)
+@record
 class Scope:
     """The names of one graph, inside of another's."""
 
@@ -150,7 +151,7 @@ class Scope:
         return [scope.names.get(name) for name in body.output]
 
 
-@dataclass(frozen=True)
+@record
 class Body:
     """A graph that is an attribute, such as a branch of If. It may be called several times."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from ..ir import Node, Tensor
 from ..kernel import interpretation
 from ..kernel.expression import Expr, apply
 from ..op import Array, Sample, function, sample_array
+from ..record import record
 from .elementwise import Elementwise, align
 
 
@@ -33,7 +33,7 @@ def activate(op: Elementwise, x: Any) -> Tensor:
     return op(*align(x, floating=True))
 
 
-@dataclass(frozen=True)
+@record
 class Sigmoid(Activation):
     """1 / (1 + exp(-x)); its derivative is told from the result: y (1 - y)."""
 
@@ -53,7 +53,7 @@ class Sigmoid(Activation):
         return call("σ", *operands)
 
 
-@dataclass(frozen=True)
+@record
 class Tanh(Activation):
     """The hyperbolic tangent; its derivative is told from the result: 1 - y²."""
 
@@ -70,7 +70,7 @@ class Tanh(Activation):
         return 1 - output * output
 
 
-@dataclass(frozen=True)
+@record
 class Gelu(Activation):
     """x Φ(x), with Φ the normal distribution function, or its tanh approximation. Hendrycks, Gimpel 2016."""
 
@@ -95,7 +95,7 @@ class Gelu(Activation):
         yield Sample(cls("tanh"), (sample_array(4, 3),))
 
 
-@dataclass(frozen=True)
+@record
 class Silu(Activation):
     """x σ(x), also called swish. Elfwing, Uchibe, Doya 2017."""
 
@@ -108,7 +108,7 @@ class Silu(Activation):
         return operands[0] * interpretation.sigmoid(operands[0])
 
 
-@dataclass(frozen=True)
+@record
 class Mish(Activation):
     """x tanh(softplus(x)). Misra 2019."""
 
@@ -121,7 +121,7 @@ class Mish(Activation):
         return operands[0] * np.tanh(interpretation.softplus(operands[0]))
 
 
-@dataclass(frozen=True)
+@record
 class Softsign(Activation):
     """x / (1 + |x|)"""
 
@@ -134,7 +134,7 @@ class Softsign(Activation):
         return operands[0] / (1 + np.abs(operands[0]))
 
 
-@dataclass(frozen=True)
+@record
 class LogSigmoid(Activation):
     """log σ(x) = -softplus(-x)"""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +12,7 @@ from ..constraints import unify
 from ..errors import ShapeError, TypeRuleError
 from ..ir import Tensor
 from ..op import Array, Op, Sample, sample_array
+from ..record import record
 from ..sizes import Dim
 from ..types import Shape, TensorType, is_floating, numpy_dtype
 from .dropout import Dropout
@@ -22,7 +23,7 @@ from .softmax import softmax
 from .source import Iota, full
 
 
-@dataclass(frozen=True)
+@record
 class Attention(Op):
     """softmax(scale Q Kᵀ + mask) V. Vaswani et al. 2017, section 3.2.1.
 

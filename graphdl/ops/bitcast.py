@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,11 +11,12 @@ from ..errors import TypeRuleError
 from ..ir import Tensor, as_tensor
 from ..kernel.expression import Expr, bitcast
 from ..op import Array, Sample, function, sample_array
+from ..record import record
 from ..types import TensorType, dtype_name, numpy_dtype
 from .elementwise import Elementwise
 
 
-@dataclass(frozen=True)
+@record
 class View(Elementwise):
     """Every element's bits as an element of `dtype`. It has no derivative."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from ..formula import Call, Equation, Formula, Name, Number
 from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Expr, Index, const, fresh_axes, fresh_axis, guard, reduce
 from ..op import Access, Array, Sample, function, sample_array
+from ..record import record
 from ..sizes import Dim, as_size, divides
 from ..types import Shape, TensorType
 from .shape import reshape, transpose
@@ -23,7 +23,7 @@ from .window import Window, Windowed, sizes_of
 Numbers = int | Sequence[int]
 
 
-@dataclass(frozen=True)
+@record
 class Convolution(Windowed):
     """y[n, o, p...] = sum over c, r... of x[n, c, p * stride + r * dilation - low ...] * w[o, c, r...].
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -13,13 +12,14 @@ from ..errors import IndexOutOfRangeError, TypeRuleError
 from ..ir import Tensor
 from ..kernel.expression import Expr, Index, apply, cast, index_value, loaded_index
 from ..op import Access, Array, Sample, sample_array
+from ..record import record
 from ..types import TensorType, is_floating, is_integer
 from .diagonal import one_hot
 from .shape import expand_dims
 from .softmax import AlongAxis, softmax
 
 
-@dataclass(frozen=True)
+@record
 class CrossEntropy(AlongAxis):
     """log sum exp(x) - x[target] along the last of two axes: the negative log-likelihood of each row's class.
 

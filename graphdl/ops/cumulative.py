@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Axis, Buffer, Expr, Index, compare, fresh_axis, guard, load
 from ..kernel.program import Cumulative
 from ..op import Array, Op, Sample, function, normalize_axis, sample_array
+from ..record import record
 from ..sizes import as_size, product
 from ..types import TensorType
 from .elementwise import same_shape
@@ -71,7 +71,7 @@ def _moved(x: Tensor, axis: int, forward: bool, filler: float) -> Tensor:
     return slice_axis(longer, axis, 0 if forward else 1, x.shape[axis])
 
 
-@dataclass(frozen=True)
+@record
 class CumSum(AlongAxis):
     """result[i] = x[0] + ... + x[i]; up to x[i - 1] if `exclusive`; from the end if `reverse`."""
 
@@ -99,7 +99,7 @@ class CumSum(AlongAxis):
         yield from _samples(cls)
 
 
-@dataclass(frozen=True)
+@record
 class CumProd(AlongAxis):
     """result[i] = x[0] * ... * x[i]; up to x[i - 1] if `exclusive`; from the end if `reverse`."""
 
@@ -130,7 +130,7 @@ class CumProd(AlongAxis):
         yield Sample(cls(0), (np.array([2.0, 0.0, 3.0, 0.0, 0.5]),))
 
 
-@dataclass(frozen=True)
+@record
 class LinearRecurrence(AlongAxis):
     """Operands a, b: y[0] = b[0], y[i] = a[i] y[i - 1] + b[i] along `axis`; from the end if `reverse`. a[0] is not read."""
 

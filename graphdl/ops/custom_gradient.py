@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
 from ..errors import GradientError
@@ -12,13 +12,14 @@ from ..formula import Formula
 from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Expr, Index
 from ..op import Access, Array, Op, Sample, function, sample_array
+from ..record import record
 from ..types import TensorType
 from .elementwise import describe
 
 Rule = Callable[[Tensor], Sequence[Tensor | None] | Tensor]
 
 
-@dataclass(frozen=True)
+@record
 class CustomGradient(Op):
     """Operands output, *inputs: the output, whose cotangent goes to the inputs by `rule` and not through its own computation."""
 
@@ -54,7 +55,7 @@ class CustomGradient(Op):
         return operands[0]
 
 
-@dataclass(frozen=True)
+@record
 class Recompute(Op):
     """Operands x, after: x once more, for values to be computed again from it when `after` is known.
 

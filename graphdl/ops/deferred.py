@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ..op import Sample, sample_array
+from ..record import record
 from .custom_gradient import Recompute
 
 
-@dataclass(frozen=True)
+@record
 class Deferred(Recompute):
     """Operands x, after: x where it lies, for a kernel that runs again when `after` is known. No memory is written for it."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,12 +11,13 @@ from ..errors import TypeRuleError
 from ..ir import Tensor, as_tensor
 from ..kernel.expression import Expr, apply, const
 from ..op import Array, Sample, function, sample_array
+from ..record import record
 from ..types import TensorType, is_floating
 from .elementwise import Elementwise, same_shape
 from .random_bits import RandomState, default_state
 
 
-@dataclass(frozen=True)
+@record
 class Dropout(Elementwise):
     """Operands x and uint32 random bits: x / (1 - p) where the bits are at least p * 2**32, else 0. At inference x itself.
 

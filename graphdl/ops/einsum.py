@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from ..formula import Formula, contraction
 from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Expr, Index, fresh_axis, reduce
 from ..op import Access, Array, Op, Sample, function, normalize_axis, sample_array
+from ..record import record
 from ..sizes import Dim, as_size
 from ..types import TensorType, promote
 from .einsum_spec import plan, resolve
@@ -23,7 +23,7 @@ from .shape import broadcast_to, reshape, transpose
 from .source import Iota, full
 
 
-@dataclass(frozen=True)
+@record
 class Einsum(Op):
     """The product of one or two operands, summed over the labels that are not in `output`.
 

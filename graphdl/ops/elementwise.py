@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, ClassVar
 
@@ -18,6 +17,7 @@ from ..kernel import interpretation
 from ..kernel.derivative import derivative
 from ..kernel.expression import Const, Expr, Index, Scalar, Variable, const, inline, transform, variable, walk
 from ..op import REGISTRY, Access, Array, Op
+from ..record import record
 from ..sizes import Size
 from ..types import Shape, TensorType, is_floating, promote, promote_scalar
 from .source import full, full_value
@@ -114,7 +114,7 @@ def _with_numbers(expression: Expr, operands: tuple[Tensor, ...]) -> Expr:
     return transform(transform(expression, folded), folded)
 
 
-@dataclass(frozen=True)
+@record
 class PartialDerivative(Elementwise):
     """The derivative of another elementwise op by one of its operands, e.g. gelu'(x)."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from ..errors import TypeRuleError
 from ..ir import Tensor, as_tensor
 from ..op import Array, Sample, function, normalize_axis, sample_array
+from ..record import record
 from ..types import TensorType
 from .reduction import Axes, Reduction, reduced_over
 
@@ -32,7 +32,7 @@ class Extremum(Reduction):
         return x.reshape(self.infer(x.type).shape) if ones else None
 
 
-@dataclass(frozen=True)
+@record
 class Max(Extremum):
     """The largest element over axes; NaN if there is one."""
 
@@ -42,7 +42,7 @@ class Max(Extremum):
     axes: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@record
 class Min(Extremum):
     """The smallest element over axes; NaN if there is one."""
 
@@ -74,7 +74,7 @@ class ArgExtremum(Reduction):
         yield Sample(cls((1,)), (sample_array(3, 4, dtype="int64"),))  # type: ignore[call-arg]
 
 
-@dataclass(frozen=True)
+@record
 class Argmax(ArgExtremum):
     """The index of the largest element along one axis."""
 
@@ -84,7 +84,7 @@ class Argmax(ArgExtremum):
     axes: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@record
 class Argmin(ArgExtremum):
     """The index of the smallest element along one axis."""
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -17,6 +16,7 @@ from ..constraints import unify
 from ..errors import ShapeError
 from ..kernel.expression import Expr, Index, fresh_axes, fresh_axis, reduce
 from ..op import Access, Array, Op, Sample, sample_array
+from ..record import record
 from ..sizes import Dim, as_size, product
 from ..types import Shape, TensorType
 from .window import sizes_of
@@ -36,7 +36,7 @@ def ravelled(index: Index, sizes: Sequence[Dim]) -> Dim:
     return total
 
 
-@dataclass(frozen=True)
+@record
 class FlatConvolution(Op):
     """y[n, g, o, j] = sum over k = (c, r...) of x[n, g, c, phase(r), j + shift(r)] * w[g, o, k].
 
@@ -97,7 +97,7 @@ class FlatConvolution(Op):
         yield Sample(cls((3, 2), (1, 1), (1, 1), (4, 1), 8), (sample_array(1, 3, 1, 1, 17), sample_array(3, 2, 6, seed=1)), ())
 
 
-@dataclass(frozen=True)
+@record
 class KernelGradient(Op):
     """y[r..., g, o, e] = sum over k = (c, t...) of x[g, c, place(r, t) + e] * w[g, o, k], for many taps t and few results r.
 
@@ -152,7 +152,7 @@ class KernelGradient(Op):
         yield Sample(cls((3, 4), (2,), (24,), (24, 3), 9), (sample_array(2, 2, 144), sample_array(2, 4, 24, seed=1)), ())
 
 
-@dataclass(frozen=True)
+@record
 class Patches(Op):
     """All windows of data (N, G, C, *sizes) as rows of a matrix: (G, N, *counts, C, *kernel), element by element."""
 

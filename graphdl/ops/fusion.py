@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ..evaluation import evaluate_nodes
 from ..ir import Graph, Tensor
 from ..op import Array, Op
+from ..record import record
 from ..types import TensorType
 
 
-@dataclass(frozen=True)
+@record
 class Fusion(Op):
     """The outputs of `body`, whose inputs are the operands, without storing what is between."""
 
@@ -27,7 +27,7 @@ class Fusion(Op):
         return _BoundFusion(self.body, sizes)
 
 
-@dataclass(frozen=True)
+@record
 class _BoundFusion:
     """A fusion at the sizes of one call."""
 

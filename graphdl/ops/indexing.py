@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,6 +16,7 @@ from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Expr, Index, fresh_axis, index_value, load, loaded_index
 from ..kernel.program import Scatter
 from ..op import Access, Array, Op, Sample, function, normalize_axis, sample_array
+from ..record import record
 from ..sizes import Dim, as_size, bind, product
 from ..types import Shape, TensorType, is_integer
 from .elementwise import describe
@@ -51,7 +51,7 @@ def _sample_indices(*shape: int, size: int, dtype: str = "int64") -> Array:
     return np.random.default_rng(sum(shape)).integers(-size, size, shape).astype(dtype)
 
 
-@dataclass(frozen=True)
+@record
 class CheckedIndex(Op):
     """Indices into an axis of `size` as numbers in [0, size): negative ones count from the end, others out of range raise."""
 
@@ -78,7 +78,7 @@ class CheckedIndex(Op):
         yield Sample(cls(3), (_sample_indices(7, size=3, dtype="int32"),))
 
 
-@dataclass(frozen=True)
+@record
 class Take(Op):
     """Operands x, indices: the slices of x along `axis` at the indices, whose axes stand in its place.
 
@@ -129,7 +129,7 @@ class Take(Op):
         yield Sample(cls(0), (sample_array(1), _sample_indices(3, size=1)))
 
 
-@dataclass(frozen=True)
+@record
 class TakeAlongAxis(Op):
     """Operands x, indices of one rank: for every position outside `axis`, x's elements at the indices there."""
 
@@ -184,7 +184,7 @@ def _scattered_flat(x: Tensor, at: Tensor, cotangent: Tensor, axis: int) -> Tens
     return reshape(flat, x.shape)
 
 
-@dataclass(frozen=True)
+@record
 class ScatterAdd(Op):
     """Operands base, indices, updates: base with every slice of the updates added at its index along `axis`.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from ..errors import ShapeError, TypeRuleError
 from ..ir import Tensor, as_tensor
 from ..kernel.expression import Expr, Index, compare, guard
 from ..op import Access, Array, Op, Sample, function, normalize_axes, normalize_axis, sample_array
+from ..record import record
 from ..sizes import Dim
 from ..types import TensorType, as_dim
 from .elementwise import common_dtype
@@ -22,7 +22,7 @@ from .slicing import Slice, slice_axis
 from .source import full
 
 
-@dataclass(frozen=True)
+@record
 class Concatenate(Op):
     """The operands one after another along `axis`; all other axes agree."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,13 +14,14 @@ from ..formula import matmul as side_by_side
 from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Expr, Index, fresh_axis, reduce
 from ..op import Access, Array, Op, Sample, function, sample_array
+from ..record import record
 from ..sizes import as_size
 from ..types import TensorType, promote
 from .elementwise import broadcast_shapes, describe
 from .shape import broadcast_to, reshape, swapaxes
 
 
-@dataclass(frozen=True)
+@record
 class Matmul(Op):
     """sum_k x[..., m, k] y[..., k, n], for operands of one rank with the same leading axes."""
 

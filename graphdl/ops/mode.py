@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from ..ir import Tensor, as_tensor
 from ..kernel.expression import Expr
 from ..op import Array, Sample, function, sample_array
+from ..record import record
 from .elementwise import Elementwise, align
 from .source import full
 
 
-@dataclass(frozen=True)
+@record
 class ByMode(Elementwise):
     """The first operand in programs compiled for training, the second in those for inference; so are its derivatives."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from ..formula import ZERO, Call, Formula, bracketed, places_of
 from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Expr, Index, all_of, compare, const, guard
 from ..op import Access, Array, Op, Sample, function, sample_array
+from ..record import record
 from ..sizes import Dim
 from ..types import Shape, TensorType, as_dim, is_floating
 from .shape import Linear, broadcast_to
@@ -20,7 +20,7 @@ from .slicing import Slice, slice_axis
 from .source import Full
 
 
-@dataclass(frozen=True)
+@record
 class Pad(Op):
     """The operand with `low[k]` elements before and `high[k]` after it along every axis k, all equal to `value`."""
 
@@ -73,7 +73,7 @@ class Pad(Op):
         yield Sample(cls((1,), (1,), 7), (sample_array(3, dtype="int64"),))
 
 
-@dataclass(frozen=True)
+@record
 class Place(Linear):
     """The operand's element i at `starts + i * steps` in zeros of `shape`: the transpose of a slice. Steps may be negative."""
 

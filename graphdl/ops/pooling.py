@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from ..errors import ShapeError, TypeRuleError
 from ..ir import Tensor
 from ..kernel.expression import Expr, Index, apply, cast, const, fresh_axes, fresh_axis, guard, index_value, logical_and, reduce
 from ..op import Access, Array, Sample, sample_array
+from ..record import record
 from ..sizes import Dim, as_size
 from ..types import Shape, TensorType, is_floating, is_integer
 from .window import Window, Windowed, sizes_of
@@ -50,7 +51,7 @@ class Pooling(Windowed):
         return views.reshape(*views.shape[: x.ndim], self.size)
 
 
-@dataclass(frozen=True)
+@record
 class Fixed(Pooling):
     """The base of pooling of data whose elements stand side by side."""
 
@@ -75,7 +76,7 @@ class Fixed(Pooling):
         return guard(inside, found, const(filler, found.dtype))
 
 
-@dataclass(frozen=True)
+@record
 class MaxPool(Fixed):
     """The largest element of every window; padding never is. NaN if there is one."""
 
@@ -106,7 +107,7 @@ class MaxPool(Fixed):
             yield Sample(op, (_distinct(*shape),))
 
 
-@dataclass(frozen=True)
+@record
 class WindowArgmax(Fixed):
     """The number of the tap that holds the largest element of every window: the first of equal ones, or of NaN."""
 
@@ -141,7 +142,7 @@ class WindowArgmax(Fixed):
             yield Sample(op, (_distinct(*shape),))
 
 
-@dataclass(frozen=True)
+@record
 class SelectTaps(Fixed):
     """Operands x and the number of a tap for every window: x's element there, 0 where that is padding."""
 
@@ -179,7 +180,7 @@ class SelectTaps(Fixed):
             yield Sample(op, (x, op.other(WindowArgmax).evaluate(x)), differentiable=(0,))
 
 
-@dataclass(frozen=True)
+@record
 class PlaceTaps(Fixed):
     """Operands x and the number of a tap, for every window: x's elements added up at their taps in zeros of (N, C, *sizes).
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from ..formula import Call, Formula
 from ..ir import Node, Tensor
 from ..kernel.expression import Expr, Index, apply, cast, compare, const, index_value
 from ..op import Access, Array, Op, Sample
+from ..record import record
 from ..types import Shape, TensorType, as_shape
 from .source import parameter
 
@@ -24,7 +24,7 @@ STATE_LABEL = "random.state"
 Words = tuple[Any, ...]
 
 
-@dataclass(frozen=True)
+@record
 class RandomBits(Op):
     """Random uint32 numbers of `shape`, from the operand `state`: int64 (seed, step).
 

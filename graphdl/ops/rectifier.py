@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from ..ir import Tensor
 from ..kernel.expression import Expr, apply
 from ..op import Array, function
+from ..record import record
 from .activation import Activation, activate
 from .elementwise import PartialDerivative, align
 
@@ -26,7 +26,7 @@ def _clip(x: Expr, low: float, high: float) -> Expr:
     return apply("minimum", apply("maximum", x, low), high)
 
 
-@dataclass(frozen=True)
+@record
 class Relu(Activation):
     """max(x, 0); its derivative at 0 is 0."""
 
@@ -43,7 +43,7 @@ class Relu(Activation):
         return PartialDerivative(self, 0)(output)  # told from the result, so the operand need not be kept
 
 
-@dataclass(frozen=True)
+@record
 class LeakyRelu(Activation):
     """x for positive x, else `slope` x."""
 
@@ -57,7 +57,7 @@ class LeakyRelu(Activation):
         return np.where(operands[0] > 0, operands[0], operands[0] * operands[0].dtype.type(self.slope))
 
 
-@dataclass(frozen=True)
+@record
 class Elu(Activation):
     """x for positive x, else alpha (exp(x) - 1). Clevert, Unterthiner, Hochreiter 2015."""
 
@@ -72,7 +72,7 @@ class Elu(Activation):
         return np.where(x > 0, x, x.dtype.type(self.alpha) * np.expm1(np.minimum(x, 0)))
 
 
-@dataclass(frozen=True)
+@record
 class Selu(Activation):
     """scale * elu(x, alpha) with the constants that keep mean 0 and variance 1. Klambauer et al. 2017."""
 
@@ -88,7 +88,7 @@ class Selu(Activation):
         return (self.scale * np.where(x > 0, x, self.alpha * np.expm1(np.minimum(x, 0)))).astype(x.dtype)
 
 
-@dataclass(frozen=True)
+@record
 class Hardsigmoid(Activation):
     """x / 6 + 1/2, cut to [0, 1]."""
 
@@ -101,7 +101,7 @@ class Hardsigmoid(Activation):
         return np.clip(operands[0] / 6 + 0.5, 0, 1).astype(operands[0].dtype)
 
 
-@dataclass(frozen=True)
+@record
 class Hardswish(Activation):
     """x hardsigmoid(x). Howard et al. 2019."""
 
@@ -115,7 +115,7 @@ class Hardswish(Activation):
         return (x * np.clip(x / 6 + 0.5, 0, 1)).astype(x.dtype)
 
 
-@dataclass(frozen=True)
+@record
 class Clip(Activation):
     """x cut to [low, high]; NaN stays. The derivative is 1 inside and 0 outside and on the bounds."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from ..formula import Formula, Over, total
 from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Axis, Expr, Index, fresh_axis, reduce
 from ..op import Access, Array, Op, Sample, function, normalize_axes, sample_array
+from ..record import record
 from ..sizes import Dim, as_size, product
 from ..types import TensorType, is_floating
 from .elementwise import kind_of
@@ -84,7 +84,7 @@ class Reduction(Op):
             yield Sample(cls((1,)), (sample_array(3, 4, dtype="int64"),))  # type: ignore[call-arg]
 
 
-@dataclass(frozen=True)
+@record
 class Sum(Reduction, Linear):
     """The sum over axes."""
 
@@ -109,7 +109,7 @@ class Sum(Reduction, Linear):
         return None
 
 
-@dataclass(frozen=True)
+@record
 class Prod(Reduction):
     """The product over axes."""
 
@@ -125,7 +125,7 @@ class Prod(Reduction):
         return (self.spread(cotangent, operands[0]) * product_of_others(operands[0], self.axes),)
 
 
-@dataclass(frozen=True)
+@record
 class All(Reduction):
     """Whether every element holds."""
 
@@ -140,7 +140,7 @@ class All(Reduction):
         yield Sample(cls((1,)), (sample_array(9, 2, dtype="bool"),))
 
 
-@dataclass(frozen=True)
+@record
 class Any_(Reduction):
     """Whether any element holds."""
 

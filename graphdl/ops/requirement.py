@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from ..constraints import unify
@@ -11,11 +10,12 @@ from ..formula import Formula
 from ..ir import Node, Tensor
 from ..kernel.expression import Expr, Index
 from ..op import Access, Array, Op, Sample, sample_array
+from ..record import record
 from ..sizes import maximum
 from ..types import TensorType
 
 
-@dataclass(frozen=True)
+@record
 class AtLeast(Op):
     """The operand itself, whose `axis` has a size of `least` or more: a smaller one is refused, here or by the call."""
 

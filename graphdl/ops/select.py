@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,13 +13,14 @@ from ..ir import Node, Tensor, as_tensor
 from ..kernel import interpretation
 from ..kernel.expression import Expr, apply, cast
 from ..op import Array, Op, Sample, function, sample_array
+from ..record import record
 from ..sizes import Size
 from ..types import TensorType, dtype_name, is_floating, numpy_dtype
 from .elementwise import Elementwise, align, same_shape
 from .source import Full, full, full_value
 
 
-@dataclass(frozen=True)
+@record
 class Where(Elementwise):
     """The second operand where the first holds, else the third."""
 
@@ -65,7 +65,7 @@ class Where(Elementwise):
             yield Sample(cls(), (sample_array(*shape, dtype="bool"), sample_array(*shape, seed=1), sample_array(*shape, seed=2)))
 
 
-@dataclass(frozen=True)
+@record
 class Cast(Elementwise):
     """Conversion to another dtype. Floating to integer goes towards zero; NaN gives 0, and beyond the range it saturates."""
 
@@ -107,7 +107,7 @@ class Cast(Elementwise):
         yield Sample(cls("int64"), (sample_array(4, dtype="bool"),))
 
 
-@dataclass(frozen=True)
+@record
 class StopGradient(Elementwise):
     """The operand itself, with derivative zero."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from ..formula import Call, Formula, reshaped, transposed
 from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Expr, Index
 from ..op import Access, Array, Op, Sample, function, normalize_axis, sample_array
+from ..record import record
 from ..sizes import Dim, divides, product
 from ..types import Shape, TensorType, as_shape
 from .reindexing import aligned, matched_axes, reindex
@@ -30,7 +30,7 @@ class Linear(Op):
         return None if tangent is None else self(tangent)
 
 
-@dataclass(frozen=True)
+@record
 class BroadcastTo(Linear):
     """The operand repeated along new leading axes and along axes of size 1."""
 
@@ -87,7 +87,7 @@ class BroadcastTo(Linear):
         yield Sample(cls((0, 3)), (sample_array(1, 3),))
 
 
-@dataclass(frozen=True)
+@record
 class Reshape(Linear):
     """The same elements in the same row-major order under another shape."""
 
@@ -131,7 +131,7 @@ class Reshape(Linear):
         yield Sample(cls((0, 3)), (sample_array(2, 0),))
 
 
-@dataclass(frozen=True)
+@record
 class Transpose(Linear):
     """The axes in another order: axis k of the result is axis `axes[k]` of the operand."""
 

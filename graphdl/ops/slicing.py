@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -14,13 +13,14 @@ from ..formula import ZERO, Formula, Indexed, places_of
 from ..ir import Node, Tensor
 from ..kernel.expression import Expr, Index
 from ..op import Access, Array, Sample, sample_array
+from ..record import record
 from ..sizes import Dim, Size, ceildiv, maximum
 from ..types import Shape, TensorType
 from .shape import Linear
 from .source import Full
 
 
-@dataclass(frozen=True)
+@record
 class Slice(Linear):
     """Elements `starts[k] + i * steps[k]` for i below `sizes[k]`, along every axis; steps may be negative."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from ..formula import Call, Formula
 from ..ir import Node, Tensor, as_tensor
 from ..kernel.expression import Expr, Index, apply, fresh_axis, reduce
 from ..op import Access, Array, Op, Sample, function, normalize_axes, normalize_axis, sample_array
+from ..record import record
 from ..sizes import as_size
 from ..types import TensorType, is_floating
 from .reduction import Axes, Reduction, Sum
@@ -57,7 +57,7 @@ def _finite(highest: Expr) -> Expr:
     return apply("select", apply("equal", highest, float("-inf")), highest.zero(), highest)
 
 
-@dataclass(frozen=True)
+@record
 class Softmax(AlongAxis):
     """exp(x) / sum exp(x) along an axis."""
 
@@ -80,7 +80,7 @@ class Softmax(AlongAxis):
         return apply("exp", x - highest) * (total.one() / total)  # one division for a row, not one for each element
 
 
-@dataclass(frozen=True)
+@record
 class LogSoftmax(AlongAxis):
     """x - log sum exp(x) along an axis."""
 
@@ -117,7 +117,7 @@ def log_softmax(x: Any, axis: int = -1) -> Tensor:
     return LogSoftmax(normalize_axis(axis, tensor.ndim))(tensor)
 
 
-@dataclass(frozen=True)
+@record
 class LogSumExp(Reduction):
     """log sum exp(x) over axes."""
 

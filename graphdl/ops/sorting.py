@@ -6,7 +6,6 @@ All pairs along the axis are compared, in registers and without memory for them,
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from ..errors import ShapeError
 from ..ir import Tensor, as_tensor
 from ..op import Array, Op, Sample, function, normalize_axis, sample_array
+from ..record import record
 from ..sizes import Dim, product
 from ..types import TensorType, as_dim, is_floating
 from .elementwise import describe
@@ -25,7 +25,7 @@ from .slicing import slice_axis
 from .source import arange, full
 
 
-@dataclass(frozen=True)
+@record
 class Argsort(Op):
     """The int64 indices that sort the operand along `axis`, equal elements in the order in which they stand. NaN is larger than all numbers."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,6 +16,7 @@ from ..ir import Node, Tensor
 from ..kernel.expression import Expr, Index, cast, const, index_value
 from ..memory import placed_copy, placed_zeros
 from ..op import Access, Array, Op, Sample, function
+from ..record import record
 from ..sizes import Dim, Size
 from ..types import Shape, TensorType, as_dim, as_shape, dtype_name, is_floating, numpy_dtype
 from .state import ConstantArray, ParameterState
@@ -23,7 +24,7 @@ from .state import ConstantArray, ParameterState
 _identities = itertools.count()
 
 
-@dataclass(frozen=True)
+@record
 class Placeholder(Op):
     """An input: its array is given at every call."""
 
@@ -41,7 +42,7 @@ class Placeholder(Op):
         return label_name(self.label)
 
 
-@dataclass(frozen=True)
+@record
 class Parameter(Op):
     """State: an array that programs read and update in place."""
 
@@ -80,7 +81,7 @@ class Parameter(Op):
         return label_name(self.label)
 
 
-@dataclass(frozen=True)
+@record
 class Constant(Op):
     """An array known when the graph is declared."""
 
@@ -107,7 +108,7 @@ class Constant(Op):
         yield Sample(make_constant(np.arange(6.0).reshape(2, 3)), ())
 
 
-@dataclass(frozen=True)
+@record
 class Full(Op):
     """Every element is `value`: a number, or a symbolic size converted to `dtype`."""
 
@@ -144,7 +145,7 @@ class Full(Op):
         yield Sample(cls(-3, "int32", ()), ())
 
 
-@dataclass(frozen=True)
+@record
 class Iota(Op):
     """0, 1, 2, ... along `axis`."""
 

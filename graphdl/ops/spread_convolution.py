@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from ..ir import Tensor
 from ..kernel.expression import Buffer, Expr, Index, const, fresh_axes, load
 from ..kernel.program import Kernel, Store
 from ..op import Array, Op, Sample, sample_array
+from ..record import record
 from ..sizes import as_size, ceildiv
 from ..types import Shape, TensorType
 from .convolution import Convolution
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..lowering import Lowering
 
 
-@dataclass(frozen=True)
+@record
 class SpreadConvolution(Op):
     """A transposed convolution: `Convolution` with stride 1, no dilation and an input dilation above 1.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
 
@@ -16,13 +15,14 @@ from ..kernel import interpretation
 from ..kernel.expression import Expr, apply
 from ..kernel.functions import TABLE
 from ..op import Array, Sample, function, sample_array
+from ..record import record
 from .elementwise import Elementwise, align
 
 Notation = Callable[..., Formula] | None
 _COMMUTATIVE = frozenset(["add", "multiply", "maximum", "minimum", "equal", "not_equal", "bitwise_and", "bitwise_or", "bitwise_xor"])
 
 
-@dataclass(frozen=True)
+@record
 class TableFunction(Elementwise):
     """The base of these ops; `function` is the row's name in the table, `numpy` computes it independently."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,11 +12,12 @@ from ..constraints import unify
 from ..errors import ShapeError
 from ..kernel.expression import Axis, Expr, Index, all_of, compare
 from ..op import Array, Op
+from ..record import record
 from ..sizes import Dim, as_size, maximum
 from ..types import Shape, TensorType
 
 
-@dataclass(frozen=True)
+@record
 class Window:
     """Windows along one spatial axis: where tap `r` of window `p` lies in the data, `p * stride + r * dilation - low`.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -11,12 +10,13 @@ import numpy as np
 from ..ir import Tensor
 from ..kernel.expression import Expr, Index, const, fresh_axes, guard, reduce
 from ..op import Access, Array, Sample, sample_array
+from ..record import record
 from ..types import Shape, TensorType
 from .pooling import Fixed, Pooling, sample_windows
 from .window import sizes_of
 
 
-@dataclass(frozen=True)
+@record
 class WindowSum(Pooling):
     """The sum of every window, padding and the places between spread elements being 0. Its transpose is of its kind."""
 

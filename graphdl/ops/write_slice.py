@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -14,6 +13,7 @@ from ..ir import Tensor, as_tensor
 from ..kernel.expression import fresh_axes, load
 from ..kernel.program import Kernel, Store
 from ..op import Array, Op, Sample, function, normalize_axis, sample_array
+from ..record import record
 from ..sizes import Dim, as_size, maximum
 from ..types import TensorType
 from .slicing import slice_axis
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..lowering import Lowering
 
 
-@dataclass(frozen=True)
+@record
 class WriteSlice(Op):
     """Operands x and new, of one rank and dtype: x with `new` in its place along `axis` from `start` on, whole along all other axes.
 

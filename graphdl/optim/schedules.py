@@ -6,16 +6,16 @@ Steps count from 0 and are the optimiser's own, not epochs: multiply by the step
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from ..ir import Tensor
 from ..ir.node import FUNCTIONS
 from ..ops.select import where
 from ..ops.source import full
+from ..record import record
 from .schedule import Schedule
 
 
-@dataclass(frozen=True)
+@record
 class Constant(Schedule):
     """`lr` at every step."""
 
@@ -25,7 +25,7 @@ class Constant(Schedule):
         return full((), self.lr, "float64")
 
 
-@dataclass(frozen=True)
+@record
 class StepLR(Schedule):
     """`lr` times `gamma` for every `step_size` steps that have passed."""
 
@@ -37,7 +37,7 @@ class StepLR(Schedule):
         return self.lr * _power(self.gamma, FUNCTIONS["floor"](step / self.step_size))
 
 
-@dataclass(frozen=True)
+@record
 class MultiStepLR(Schedule):
     """`lr` times `gamma` for every milestone that has been reached."""
 
@@ -55,7 +55,7 @@ class MultiStepLR(Schedule):
         return rate
 
 
-@dataclass(frozen=True)
+@record
 class ExponentialLR(Schedule):
     """`lr` times `gamma` to the power of the step."""
 
@@ -66,7 +66,7 @@ class ExponentialLR(Schedule):
         return self.lr * _power(self.gamma, step)
 
 
-@dataclass(frozen=True)
+@record
 class CosineAnnealingLR(Schedule):
     """From `lr` down to `eta_min` along half a cosine of `T_max` steps, and up again after. Loshchilov, Hutter 2016."""
 
@@ -79,7 +79,7 @@ class CosineAnnealingLR(Schedule):
         return result
 
 
-@dataclass(frozen=True)
+@record
 class LinearWarmup(Schedule):
     """From `start_factor` to the whole of another rate in `total_steps` steps, then that rate, counted from there."""
 
@@ -94,7 +94,7 @@ class LinearWarmup(Schedule):
         return result
 
 
-@dataclass(frozen=True)
+@record
 class OneCycleLR(Schedule):
     """Up from `max_lr / div_factor` to `max_lr` in the first `pct_start` of the steps, then down, both along half a cosine.
 
@@ -115,7 +115,7 @@ class OneCycleLR(Schedule):
         return where(step <= peak, rise, fall)
 
 
-@dataclass(frozen=True)
+@record
 class Chain(Schedule):
     """One schedule after another: the next begins, counting from 0, at each milestone."""
 

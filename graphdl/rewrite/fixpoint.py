@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..collection import paused_collection
 from ..errors import CompileError
 from ..ir import Graph, Node, Tensor, derived
-from .rebuild import Rewriting, current_operands, fits, record, remake, same, with_outputs
+from .rebuild import Rewriting, current_operands, enter, fits, remake, same, with_outputs
 
 STEPS_PER_NODE = 50
 
@@ -69,7 +69,7 @@ class _Sweep:
         return [tensor.node for tensor in found]
 
     def _finish(self, node: Node, results: Sequence[Tensor]) -> None:
-        record(node, results, self.values)
+        enter(node, results, self.values)
         self.done.add(node)
 
     def _circle(self, node: Node) -> CompileError:

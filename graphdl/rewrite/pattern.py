@@ -8,12 +8,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from ..ir import Tensor
 from ..op import REGISTRY
 from ..ops.source import Full, full_value
+from ..record import record
 from ..types import is_floating, is_integer
 
 Bindings = dict["Pattern", Tensor]
@@ -61,7 +61,7 @@ class Pattern:
         return _apply("bitwise_not", self)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Variable(Pattern):
     """Any tensor whose dtype is of these kinds: f floating, i integer, b bool. Where it comes twice it is one tensor."""
 
@@ -72,7 +72,7 @@ class Variable(Pattern):
         return len(self.kinds) == 3 or _kind(tensor.dtype) in self.kinds
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Number(Variable):
     """A tensor filled with one known number."""
 
@@ -80,7 +80,7 @@ class Number(Variable):
         return full_value(tensor) is not None and super().accepts(tensor)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Literal(Pattern):
     """A tensor filled with this number; -0.0 is not 0.0."""
 
@@ -91,7 +91,7 @@ class Literal(Pattern):
         return value is not None and value == self.value and math.copysign(1, value) == math.copysign(1, self.value)
 
 
-@dataclass(frozen=True, eq=False)
+@record(eq=False)
 class Apply(Pattern):
     """The op of that name, with any attributes, on operands that match."""
 

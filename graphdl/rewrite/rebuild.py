@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from ..collection import paused_collection
 from ..errors import CompileError
 from ..ir import Graph, Node, Tensor, derived, make_node
 from ..ir.graph import topological_order
+from ..record import record
 from .following import follow
 
 # What stands in for the results of a node, given its operands as they are by now; None if the node stays.
@@ -45,13 +45,13 @@ def map_nodes(graph: Graph, fn: Rewriting, rule: str = "map") -> Graph:
             operands = current_operands(node, values)
             found = fn(node, operands)
             if found is not None and fits(node, found):
-                record(node, found, values)
+                enter(node, found, values)
             elif operands is not node.operands:
                 values.update(zip(node.outputs, remake(node, operands).outputs, strict=True))
     return with_outputs(graph, values)
 
 
-@dataclass(frozen=True)
+@record
 class Replacement:
     """Tensors of a graph that `build` computes anew, all at once, from what stands for the tensors `needed`."""
 
@@ -75,7 +75,7 @@ def replace_groups(graph: Graph, replacements: Sequence[Replacement], rule: str)
                 with derived(rule, parents=[tensor.node for tensor in one.old]):
                     found = one.build([values.get(tensor, tensor) for tensor in one.needed])
                 for old, new in zip(one.old, found, strict=True):
-                    record(old.node, [new], values)
+                    enter(old.node, [new], values)
     return with_outputs(graph, values)
 
 
@@ -109,7 +109,7 @@ def inherit(new: Tensor, old: Tensor) -> None:
     known.is_derived = known.is_derived and lost.is_derived
 
 
-def record(node: Node, found: Sequence[Tensor], values: dict[Tensor, Tensor]) -> None:
+def enter(node: Node, found: Sequence[Tensor], values: dict[Tensor, Tensor]) -> None:
     """Enter what stands in for the results of `node`."""
     for old, new in zip(node.outputs, found, strict=True):
         if new is not old:

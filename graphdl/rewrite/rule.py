@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 import numpy as np
 
 from ..ir import Node, Tensor, derived
 from ..op import REGISTRY
 from ..ops.source import full, full_value
+from ..record import record
 from ..types import TensorType, is_floating, numpy_dtype
 from .pattern import Apply, Bindings, Heads, Literal, Matcher, Pattern, match_operands, operand_matchers
 
@@ -18,7 +18,7 @@ Build = Callable[[Bindings, Node], Tensor | None]
 Row = tuple["Rule", Heads, tuple[Matcher, ...]]
 
 
-@dataclass(frozen=True)
+@record
 class Rule:
     """`before` is rewritten to `after`: a pattern over the same variables, or a function of the tensors that matched and the node.
 

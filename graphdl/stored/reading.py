@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from types import NoneType
 from typing import Any
@@ -18,6 +17,7 @@ from ..ir.lineage import restore_lineage
 from ..ir.parser import parse_graph, parse_inputs, parse_size
 from ..memory import ALIGNMENT, Bytes, aligned_copy
 from ..pipeline import Compilation
+from ..record import record
 from ..signature import Equality, Signature
 from ..types import DTYPES
 from .state import read_arrays
@@ -28,7 +28,7 @@ MAX_RANK = 64
 MAX_SIZE = 1 << 48
 
 
-@dataclass(frozen=True)
+@record
 class StoredProgram:
     """What was read: the compilation, the options of the program, and the code that a backend has packed."""
 

@@ -17,6 +17,7 @@ from ..ir import Graph, Tensor
 from ..ir.node import FUNCTIONS
 from ..nn.state import parameter_names
 from ..picture import figure as new_figure
+from ..record import record
 from ..table import Table
 from .callbacks import Callback
 from .history import drawn
@@ -28,7 +29,7 @@ Array = np.ndarray[Any, Any]
 HEALTHY = (1e-4, 1e-1)  # of update to weight, in a step; about 1e-3 is usual (Karpathy, CS231n)
 
 
-@dataclass(frozen=True)
+@record
 class Layers:
     """One look at all layers: by parameter the Euclidean norms of `weight`, `gradient` and `update`, and the `ratio` of update to
     weight; by activation the part of its units that are 0 for the whole batch (`dead`); and the learning rate."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import GraphdlError
 from ..picture import figure as new_figure
+from ..record import record
 from ..table import Table
 from .batches import Batch, Batches, Data, epoch_order
 
@@ -23,7 +23,7 @@ DIVERGED = 4.0  # how many times the best smoothed loss is too much
 BAR = 40  # characters of the longest bar
 
 
-@dataclass(frozen=True)
+@record
 class RangeTest:
     """The losses of the steps that were taken, each with its learning rate."""
 

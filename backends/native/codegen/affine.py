@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from graphdl.kernel.expression import (
     Axis,
@@ -25,6 +25,7 @@ from graphdl.kernel.expression import (
     walk,
 )
 from graphdl.kernel.program import Kernel, Store
+from graphdl.record import record
 from graphdl.sizes import Atom, Combined, Dim, Substitution, as_size, atoms_of, divides, linear_in, product, substitute, terms_of
 from graphdl.types import Shape
 
@@ -54,7 +55,7 @@ def step_of(index: Dim, axis: Axis) -> Dim | None:
     return None if parts is None else parts[0]
 
 
-@dataclass(frozen=True)
+@record
 class Flat:
     """A kernel whose every load and store has one flat index, with its loops merged where that changes nothing."""
 

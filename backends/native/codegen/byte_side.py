@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from graphdl.kernel.expression import Axis, Expr, Guard, Scalar, const, guard, is_const
+from graphdl.record import record
 
 from ..contraction.integers import BYTES, joined
 from ..contraction.interface import Axis as Side
@@ -14,7 +13,7 @@ from .emitter import Emitter
 NARROW = ("int8", "uint8")
 
 
-@dataclass(frozen=True)
+@record
 class Bytes:
     """Numbers of 8 bits, less a zero point if there is one."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from graphdl.kernel.expression import identity
+from graphdl.record import record
 from graphdl.types import is_floating
 
 from ..llvm import I1, I64, Function, Type, Value
@@ -15,7 +15,7 @@ from .scalar import emit_scalar
 _COMBINE = {"sum": "add", "prod": "multiply", "max": "maximum", "min": "minimum"}
 
 
-@dataclass(frozen=True)
+@record
 class Combination:
     """How one kind of reduction starts and goes on, for one dtype. Arg-reductions hold a value and an index."""
 
@@ -77,7 +77,7 @@ class Combination:
         return f.bit_or(larger, f.bit_and(x_nan, f.bit_xor(y_nan, y_nan.type.const(True))))
 
 
-@dataclass(frozen=True)
+@record
 class Extremum(Combination):
     """The maximum or minimum of floats in lanes: the extremum without regard to NaN, and whether one was seen.
 
@@ -111,7 +111,7 @@ class Extremum(Combination):
         return f.select(f.compare("ogt" if self.kind == "max" else "olt", x, y), x, y)
 
 
-@dataclass(frozen=True)
+@record
 class Several(Combination):
     """Several reductions of one kind side by side, each as `one` goes; none finds an index."""
 

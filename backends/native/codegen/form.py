@@ -7,10 +7,9 @@ only the dtype counts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from graphdl.kernel.expression import Axis, Buffer, Const, Counter, Expr, IndexValue, Load, Loaded, Reduce, Scalar, walk
 from graphdl.kernel.program import Cumulative, Kernel, Scatter, Store
+from graphdl.record import record
 from graphdl.sizes import Atom, Combined, Dim, terms_of
 
 from .affine import Flat
@@ -19,7 +18,7 @@ from .function import Arguments
 Key = tuple[object, ...]
 
 
-@dataclass(frozen=True)
+@record
 class Form:
     """Equal keys mean equal code, with `storages` and `symbols` in each other's places."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from graphdl.kernel.expression import Buffer
 from graphdl.kernel.program import Branch, Kernel, Loop, Step, While, reads_indices
+from graphdl.record import record
 from graphdl.sizes import Atom, Dim
 
 from .function import Arguments
@@ -14,7 +15,7 @@ from .function import Arguments
 Values = dict[Atom, Dim]
 
 
-@dataclass(frozen=True)
+@record
 class Launch:
     """One call of a kernel function: over `tasks` tasks, by all threads if `work` is worth it; `times` in a run, as far as is known.
 
@@ -35,7 +36,7 @@ class Launch:
     sources: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True)
+@record
 class Repetition:
     """The launches of a loop. With `check` it ends the program after a step in which an index was out of range."""
 
@@ -47,7 +48,7 @@ class Repetition:
         return reads_indices(self.step)
 
 
-@dataclass(frozen=True)
+@record
 class Choice:
     """The launches of both sides of a branch."""
 
@@ -56,7 +57,7 @@ class Choice:
     otherwise: list[Item] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
+@record
 class Waiting:
     """The launches of a loop with a condition."""
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from graphdl.kernel.expression import Axis, Expr, Load, Reduce, Scalar, walk
 from graphdl.kernel.functions import TABLE
 from graphdl.kernel.program import Store
+from graphdl.record import record
 from graphdl.sizes import Dim, ceildiv, content, product
 from graphdl.types import is_floating
 
@@ -40,7 +41,7 @@ FEW = 4  # elements of a row that one vector of lanes computes no faster than on
 COLUMN_UNROLL = 16  # registers that run down light columns side by side: a stretch of each row long enough to be prefetched
 
 
-@dataclass(frozen=True)
+@record
 class NestSchedule:
     """How a nest runs. `tasks` is the number of independent tasks, `work` an estimate of all scalar operations."""
 

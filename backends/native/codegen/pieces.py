@@ -7,10 +7,10 @@ memory, or a stride apart. For one tap of the window, those of a row that meet a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from graphdl.kernel.expression import Axis, Expr, Guard, IndexValue, Load, Reduce, Scalar, fresh_axis, is_const
 from graphdl.kernel.program import Store
+from graphdl.record import record
 from graphdl.sizes import Dim, product
 
 from .affine import is_mergeable, linear_part
@@ -20,7 +20,7 @@ from .strided import is_strided
 MOST_TAPS = 512  # of a window whose panel, for one channel, stays in the caches
 
 
-@dataclass(frozen=True)
+@record
 class Pieces:
     """A sum of products over its own axes: of `left` and, to the right of it, `element` where all of `inside` holds, else zero.
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from graphdl.kernel.expression import Axis, Expr, Load, Reduce, Scalar, axes_of, walk
+from graphdl.record import record
 from graphdl.sizes import Dim, ceildiv, content, product
 
 from ..target import Target
@@ -29,7 +29,7 @@ MOST_BYTES = 256 << 10  # of a task's own memory
 MOST_OUTPUTS = 8  # of one copy: copying is little beside so many
 
 
-@dataclass(frozen=True)
+@record
 class Line:
     """The windows along one axis: tap t of window i lies at i * stride + t * dilation - low, and is an element from 0 to below `size`."""
 
@@ -53,7 +53,7 @@ class Line:
         return (windows - 1) * self.stride + (self.taps - 1) * self.dilation + 1
 
 
-@dataclass(frozen=True)
+@record
 class Plane:
     """A sum over a window of `element` times `weight`: `row_step` apart lie the rows, the first element of a plane lies at `origin`."""
 
@@ -73,7 +73,7 @@ class Plane:
         return last.size if isinstance(last.size, int) and last not in axes_of(self.origin) else 1
 
 
-@dataclass(frozen=True)
+@record
 class Cut:
     """Sums of `height` rows and `vectors` vectors stay in registers; a task has a band of `band` rows, of `outputs` results that see the same data.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from graphdl.kernel.expression import Axis, Expr, Load, Reduce, axes_of, parts_of, walk
 from graphdl.kernel.program import Store
+from graphdl.record import record
 from graphdl.sizes import Dim, as_size, product, terms_of
 
 from ..contraction import Integers, Traits
@@ -14,7 +15,7 @@ from .affine import linear_part, step_of
 from .pieces import Pieces
 
 
-@dataclass(frozen=True)
+@record
 class Product:
     """out[batch, m, n] = stores of sum_k a * b, every group of axes made one axis."""
 

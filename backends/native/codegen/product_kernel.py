@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from graphdl.kernel.expression import Axis, Buffer, Expr, Load
+from graphdl.record import record
 from graphdl.sizes import Dim, content
 from graphdl.types import TensorType
 
@@ -115,7 +116,7 @@ class _Open:
         return Direct(pointer, emitter.index(row), emitter.index(column), emitter.index(batch))
 
 
-@dataclass(frozen=True)
+@record
 class ProductKernels:
     """The kernel functions of one product, their arguments, and the schedule with its formulas for tasks and scratch."""
 

@@ -9,6 +9,7 @@ from graphdl.kernel.counting import bytes_of_type
 from graphdl.kernel.expression import Buffer, Expr, Load, Loaded, index_atoms, walk
 from graphdl.kernel.program import Branch, Control, Cumulative, Kernel, Loop, Program, Scatter, Step, While
 from graphdl.lowering.memory import Interval, Plan, Timeline, plan, temporaries_of
+from graphdl.record import record
 from graphdl.sizes import Dim, substitute
 from graphdl.sizes import product as whole
 
@@ -55,7 +56,7 @@ class Emitted:
         return list(launches_of(self.items))
 
 
-@dataclass(frozen=True)
+@record
 class _Frame:
     """An open loop: what comes before it, and the storages that it writes."""
 
@@ -70,7 +71,7 @@ class _Frame:
         return any(isinstance(y, Load) and y.buffer.storage in self.written for y in walk(x)) or any(atom == counter for atom in index_atoms(x))
 
 
-@dataclass(frozen=True)
+@record
 class _Emission:
     """What emitting a step of this form has added to the program."""
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from graphdl.kernel.expression import Axis, Buffer, Expr, Load, Reduce, Scalar, load, rebuild, substitute_axes, transform, walk
 from graphdl.kernel.functions import TABLE
 from graphdl.kernel.program import Store
+from graphdl.record import record
 from graphdl.sizes import as_size
 from graphdl.types import TensorType
 
@@ -21,7 +22,7 @@ HEAVY = 10  # scalar operations from which loading a value is cheaper than compu
 LONGEST = 16384  # elements of a row that fit on the stack, and in the second-level cache
 
 
-@dataclass(frozen=True)
+@record
 class Accumulated:
     """A reduction over the row, whose body is there as soon as the row's value at a place is."""
 
@@ -29,7 +30,7 @@ class Accumulated:
     body: Expr
 
 
-@dataclass(frozen=True)
+@record
 class Row:
     """One buffer of a row: `buffer[axis] := value` before anything reads it, and the reductions that can go along."""
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 
 from graphdl.kernel.expression import Axis
+from graphdl.record import record
 
 from ..llvm import Function, Scope, Value
 
 
-@dataclass(frozen=True)
+@record
 class Lanes:
     """The open vector axis: its first index, the number of lanes, and which of them are on (None: all)."""
 

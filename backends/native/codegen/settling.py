@@ -6,11 +6,12 @@ Such launches run once, before the first call, and what they write has memory of
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from graphdl.kernel.expression import Buffer
 from graphdl.kernel.program import Program, reads_indices
 from graphdl.lowering.memory import Interval
+from graphdl.record import record
 from graphdl.sizes import Dim, SymbolAtom, evaluate, symbols_of
 
 from ..llvm import PTR, Value
@@ -20,7 +21,7 @@ from .launch import Item, Launch, Values
 MANY = 1 << 20  # what unknown sizes are taken for
 
 
-@dataclass(frozen=True)
+@record
 class Settled:
     """The launches that run once, and the bytes of what they write."""
 

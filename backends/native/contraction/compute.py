@@ -7,7 +7,8 @@ them streams each panel once while the group's rows of A stay in the second-leve
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+
+from graphdl.record import record
 
 from ..llvm import I1, I64, Function, Module, Value
 from .ahead import Ahead
@@ -24,7 +25,7 @@ from .zeros import Zeros
 CHUNK = 64  # tasks whose sums are kept while the blocks of k go by
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class _Task:
     """One tile of the output."""
 
@@ -35,7 +36,7 @@ class _Task:
     columns: Value
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class _Steps:
     """A block of k."""
 

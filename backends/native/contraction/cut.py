@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from graphdl.record import record
 
 if TYPE_CHECKING:
     from .interface import Traits
@@ -15,7 +16,7 @@ MOST = 1 << 30  # rows: no output has more
 MOST_TILES = 64  # of a group: their sums may lie on the stack
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Cut:
     """How many tiles of rows one pass over the panels of B serves, and up to how many rows B is read in place instead of being packed: for
     a short row of B and for a long one. `source` tells who chose, `gain` how many times as fast as by the cost model it was measured to be.

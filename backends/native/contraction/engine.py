@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from graphdl.record import record
 
 from ..llvm import Module
 from .compute import compute
@@ -14,7 +14,7 @@ from .schedule import Schedule
 from .table import index_b
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Contraction:
     """The kernels of one contraction. Both packs may run side by side; the compute kernel needs them finished.
 

@@ -6,7 +6,8 @@ Which instruction does that is a table by target. None of them saturates: sums a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from graphdl.record import record
 
 from ..llvm import I16, I32, Function, Type, Value
 from ..target import Target, instructions_of
@@ -18,7 +19,7 @@ HIGHEST = 0x80  # the bit in which a number as int8 and the same plus 128 as uin
 ONES = 0x01010101  # a word of four ones
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Integers:
     """What is known of a product of bytes: whether each side is int8, else uint8, and whether numbers are taken off the rows of the left one."""
 
@@ -32,7 +33,7 @@ def words(k: Q) -> Q:
     return (k + (STEPS - 1)) // STEPS * (STEPS // BYTES)
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Dot:
     """How a target sums products of words: `add(f, total, left, right, left_signed, right_signed)`.
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+from graphdl.record import record
 
 from ..llvm import Function, Value
 
 Axis = Literal["k", "mn"]
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Direct:
     """An array read or written where it lies: element (row, column) of `batch` is at
     `pointer + batch * batch_stride + row * row_stride + column * column_stride`, strides counted in elements (i64).
@@ -25,7 +26,7 @@ class Direct:
     batch_stride: Value
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Indexed:
     """An array read where it lies, at places that are no linear function of k: element (free, k) of `batch` is at
     `pointer + origin(batch) + free + offset(k)`, counted in elements (i64). The engine tabulates the offsets once.
@@ -36,7 +37,7 @@ class Indexed:
     offset: Callable[[Value], Value]
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Traits:
     """What is known of an operand before any code is emitted; the schedule and all size formulas depend only on it."""
 
@@ -84,7 +85,7 @@ class Epilogue(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Window:
     """A panel of B that lies in one run in memory: where its first column is for the first tap of step 0, how far apart the steps are,
     and whether it is such a panel at all (i1; if it is not, the rest means nothing).
@@ -115,7 +116,7 @@ class Pieces(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Parts:
     """A contraction inside one kernel function: sizes (i64; constants where known), operands, epilogue and scratch."""
 

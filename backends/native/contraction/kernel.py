@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from graphdl.record import record
 
 from ..llvm import I64, PTR, Function, Module, Type, Value
 from .interface import Axis, Epilogue, Operand, Parts
@@ -29,7 +31,7 @@ def _transposed(parts: Parts, schedule: Schedule) -> Parts:
     return replace(parts, m=parts.n, n=parts.m, a=left, b=parts.a, epilogue=_TransposedEpilogue(parts.epilogue, schedule.scalar))
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class _Expression:
     """An operand that is to be packed although it could be read in place."""
 
@@ -41,7 +43,7 @@ class _Expression:
         return self.operand.vector(f, batch, free, k, lanes, axis, mask)
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class _TransposedEpilogue:
     """An epilogue for the transposed output, which is given single elements."""
 

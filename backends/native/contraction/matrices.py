@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from graphdl.record import record
 
 from ..llvm import I64, Function, Type, Value
 from .interface import Axis, Direct
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Matrix:
     """An operand read as it is. Its free axis is the row of `direct`, k the column; `contiguous` names the axis of stride one."""
 
@@ -30,7 +30,7 @@ class Matrix:
         return f.gather(pointers, vector, mask)
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Store:
     """The sums themselves, stored into a matrix."""
 

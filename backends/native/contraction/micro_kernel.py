@@ -7,7 +7,7 @@ code reads packed panels and matrices where they lie, transposed or not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from graphdl.record import record
 
 from ..llvm import I32, I64, PTR, Function, Module, Type, Value
 from .schedule import AHEAD
@@ -28,7 +28,7 @@ WINDOW = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Kind:
     """What distinguishes micro-kernels of one tile. `masked` ones read only `columns` lanes of B. Those that `streams` fetch B ahead: panels come from
     distant caches, and the hardware's own prefetch stops at every page. `indexed` ones read B through a table; `fetches`: for an epilogue.

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+
+from graphdl.record import record
 
 from ..llvm import I1, I8, I64, PTR, Function, Module, Value
 from .bytes import clear_rows, interleave, words_of
@@ -26,7 +27,7 @@ from .sources import Sources
 from .zeros import Zeros
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class _Panel:
     """Columns of the output, and how their part of B lies in memory."""
 

@@ -6,8 +6,9 @@ planner) and `Emitted` values (the generated code). A condition is therefore a n
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Generic, Protocol, Self, TypeVar
+
+from graphdl.record import record
 
 from ..llvm import I1, I64, Function, Value
 
@@ -28,7 +29,7 @@ class Quantity(Protocol):
 Q = TypeVar("Q", bound=Quantity)
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Emitted:
     """A non-negative i64 under computation in a function; arithmetic on it writes instructions, on constants it folds."""
 
@@ -76,7 +77,7 @@ class Emitted:
         return self._with(other, "udiv", swapped=True)
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Shape(Generic[Q]):
     """The sizes of out[batch, m, n] = sum over k."""
 

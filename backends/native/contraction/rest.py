@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from graphdl.record import record
 
 from ..llvm import I64, PTR, Function, Value
 from .dot_kernel import dot_kernel
@@ -12,7 +12,7 @@ from .pieced_pack import slot
 from .schedule import Schedule
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Steps:
     """A block of the steps of k; `is_first` and `is_last` (i1) of all of them."""
 

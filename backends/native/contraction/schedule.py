@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Generic
+
+from graphdl.record import record
 
 from ..llvm import Type
 from ..target import Target
@@ -27,7 +29,7 @@ MOST_REST = 4  # columns beyond whole vectors that dot products compute sooner t
 BYTE_ROWS = 2304  # of a panel of bytes that a task packs for itself
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Known:
     """The sizes that are known when code is emitted; of m and n else a number that divides them."""
 
@@ -47,7 +49,10 @@ class Known:
         return Known(self.batch, self.n, self.m, self.k, self.n_step, self.m_step)
 
 
-@dataclass(frozen=True, slots=True)
+UNKNOWN = Known()
+
+
+@record(slots=True)
 class Schedule:
     """The cutting of one contraction for a target, element type and the traits of both operands.
 
@@ -59,14 +64,14 @@ class Schedule:
     scalar: Type
     a: Traits
     b: Traits
-    known: Known = Known()  # what these sizes exclude is left out
+    known: Known = UNKNOWN  # what these sizes exclude is left out
     transposed: bool = False  # the operands have changed roles
     integers: Integers | None = None  # the operands are bytes, and `scalar` is the word that holds four of them along k
     cut: Cut = MODEL
     dot_rows: tuple[int, int] = (8, 24)  # up to this m dots beat transposing B into panels: for a short k, for a long one
 
     @staticmethod
-    def choose(target: Target, scalar: Type, a: Traits, b: Traits, known: Known = Known(), integers: Integers | None = None) -> Schedule:
+    def choose(target: Target, scalar: Type, a: Traits, b: Traits, known: Known = UNKNOWN, integers: Integers | None = None) -> Schedule:
         """The schedule for operands of these traits. An output known to be narrow is computed transposed, so that its rows fill vectors."""
         n, m = known.n, known.m
         if integers is not None:
@@ -344,7 +349,7 @@ class Schedule:
         return self.pack_b_tasks(s) * self.depth(s) * (self.panel_columns * self.scalar.bits // 8)  # what is left takes less than a panel
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Plan(Generic[Q]):
     """What the caller must provide and run for given sizes."""
 

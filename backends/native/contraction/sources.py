@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from graphdl.record import record
 
 from ..llvm import I64, PTR, Function, Value
 from .interface import Parts
@@ -12,7 +12,7 @@ from .quantity import Emitted, Shape
 from .schedule import Schedule
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Sources:
     """Addresses of both operands in the kernel function `f`; `packs_a` and `packs_b` (i1) tell what was packed."""
 

@@ -6,12 +6,12 @@ independent sums than the multiply-add unit has in flight (Goto & van de Geijn 2
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from graphdl.record import record
 
 from ..target import Target
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Tile:
     """A block of the output held in registers: `rows` rows of `vectors` vectors."""
 
@@ -19,7 +19,7 @@ class Tile:
     vectors: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class TileTable:
     """The tiles of one instruction set.
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from graphdl.errors import BackendError
 from graphdl.lowering import lower_graph
 from graphdl.pipeline import Compilation
+from graphdl.record import record
 
 from ..codegen.program import emit_program
 from ..codegen.shapes import write_shapes
@@ -19,7 +18,7 @@ from .interface import ALIGNMENT, RESERVED, Argument, Interface, c_names, checke
 from .module import write_module
 
 
-@dataclass(frozen=True)
+@record
 class Artifact:
     """An exported program: how it looks from C, and its code."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from graphdl.errors import BackendError
 from graphdl.kernel.expression import Buffer
+from graphdl.record import record
 from graphdl.types import TensorType
 
 from ..codegen.registers import itemsize
@@ -37,7 +37,7 @@ MACROS = ("h", "alignment", "arena_bytes", "parameters_bytes")  # what a paramet
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
 
 
-@dataclass(frozen=True)
+@record
 class Argument:
     """An input or output: its name in C and in the graph."""
 
@@ -46,7 +46,7 @@ class Argument:
     type: TensorType
 
 
-@dataclass(frozen=True)
+@record
 class Slot:
     """A parameter in the block, `offset` bytes from its start."""
 
@@ -64,7 +64,7 @@ class Slot:
         return bytes_of(self.buffer)
 
 
-@dataclass(frozen=True)
+@record
 class Interface:
     """All that the header says. `sizes` pairs a symbolic size with its name in C; `arena` is None where it depends on them."""
 

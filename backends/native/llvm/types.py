@@ -5,10 +5,12 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass, replace
 
+from graphdl.record import record
+
 FLOATS = {"half": 16, "bfloat": 16, "float": 32, "double": 64}
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Type:
     """An LLVM first-class type: a scalar, or a vector of `lanes` of it when `lanes` is positive."""
 

@@ -7,12 +7,13 @@ number among the operands is a constant of the other's type.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+from graphdl.record import record
 
 from ..llvm import F32, F64, I1, Function, Type, Value
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Format:
     """An IEEE 754 binary format: bits of the fraction and the exponent's bias."""
 
@@ -37,7 +38,7 @@ class Format:
 FORMATS = {"float": Format(23, 127), "double": Format(52, 1023)}
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Mask:
     """A condition per lane."""
 
@@ -58,7 +59,7 @@ class Mask:
         return self.f.intrinsic("vector.reduce.or", I1, self.value, overload=[self.value.type]) if self.value.type.lanes else self.value
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Bits:
     """The bits of floating values as integers, with operators."""
 
@@ -104,7 +105,7 @@ class Bits:
         return Real(self.f, self.f.bitcast(self.value, to.with_lanes(self.value.type.lanes)))
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Real:
     """A floating value, scalar or vector, with operators that write instructions."""
 

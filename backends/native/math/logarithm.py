@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from graphdl.record import record
 
 from .coefficients import LOG
 from .exponential import LN2, exp_negative
@@ -16,7 +16,7 @@ LOG10_E = {"float": (4.3432617188e-01, -3.1689971365e-05), "double": (4.34294481
 LOG10_2 = {"float": (3.0102920532e-01, 7.9034151668e-07), "double": (3.01029995663611771306e-01, 3.69423907715893078616e-13)}
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Reduced:
     """A positive number as 2**n * (1 + r) with 1 + r in [sqrt(1/2), sqrt(2))."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
 from graphdl.errors import BackendError
+from graphdl.record import record
 
 X86_64 = 62
 MAGIC = b"\x7fELF\x02\x01"
@@ -17,7 +17,7 @@ _PROGRAM, _SYMBOLS, _ADDENDS, _ZEROS = 1, 2, 4, 8  # types of sections
 _WRITABLE, _ALLOCATED = 1, 2  # flags of sections
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Section:
     """What goes into memory. `data` is empty where `size` zeros stand."""
 
@@ -27,7 +27,7 @@ class Section:
     is_writable: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Symbol:
     """A name for the place `value` of a section; `section` is 0 for what is found elsewhere."""
 
@@ -37,7 +37,7 @@ class Symbol:
     is_global: bool
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Relocation:
     """Something to be written at `place` of `section` once it is known where `symbol` lies."""
 
@@ -48,7 +48,7 @@ class Relocation:
     addend: int
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class ObjectFile:
     """Sections by their number."""
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from graphdl.backends.native.llvm import I32, I64, PTR, Function, Module, Value
+from graphdl.record import record
 
 _WAIT, _WAKE = I64.const(128), I64.const(129)  # the variants for one process
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class SystemCalls:
     """Numbers of the system calls of one Linux architecture."""
 

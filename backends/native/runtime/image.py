@@ -12,10 +12,10 @@ import mmap
 import os
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from graphdl.errors import BackendError
+from graphdl.record import record
 
 MAGIC = b"graphdl image 1\n"
 PAGE = mmap.PAGESIZE
@@ -24,7 +24,7 @@ _LENGTH = struct.Struct("<Q")
 _EXECUTABLE = mmap.PROT_READ | mmap.PROT_EXEC
 
 
-@dataclass(frozen=True)
+@record
 class Image:
     """From `writable` on, a multiple of pages, `content` may be written.
 

@@ -13,7 +13,6 @@ import json
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -22,6 +21,7 @@ from graphdl.backends.native.runtime.cache import cached_object, default_cache, 
 from graphdl.backends.native.runtime.jit import Loaded, load_object
 from graphdl.backends.native.runtime.pool import pool_address
 from graphdl.backends.native.target import Target
+from graphdl.record import record
 
 _RUN = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 _ITERATIONS = 200_000
@@ -29,7 +29,7 @@ _UNROLLED = 8  # vectors moved per step of a streaming loop
 _BUDGET = 0.25  # seconds per figure
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Peaks:
     """Operations and bytes per second of so many threads together. A fused multiply-add is two operations; a copied byte is two bytes."""
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+
+from graphdl.record import record
 
 _PROCESSORS = Path("/proc/cpuinfo")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _MOST = 1 << 14  # bytes: one processor of many
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Processor:
     """`features` are all that LLVM knows of, with commas between: `+avx2,-sse4a`."""
 

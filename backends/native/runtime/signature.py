@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any, NoReturn
 
 import numpy as np
 
 from graphdl.errors import BackendError
+from graphdl.record import record
 
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class Derived:
     """A size that the program computes from the sizes of its inputs: slot `index` of what its `shapes` function fills."""
 
@@ -25,7 +26,7 @@ class Derived:
 Size = int | str | Derived
 
 
-@dataclass(frozen=True, slots=True)
+@record(slots=True)
 class ArraySpec:
     """One input or output. A string is a size known at the call; the same name is the same size everywhere."""
 
@@ -38,7 +39,7 @@ def _raise_status(status: int) -> NoReturn:
     raise BackendError(f"the program failed with status {status}")
 
 
-@dataclass(frozen=True)
+@record
 class Signature:
     """The native functions of a program, and its arrays.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,14 @@ from graphdl.nn.rounding import BlockRounding
 from graphdl.ops.shape import reshape
 from graphdl.ops.source import arange
 
+from ...record import record
+
 Array = np.ndarray[Any, Any]
 Planes = dict[str, Array]
 FORMATS: dict[int, BlockFormat] = {}
 
 
-@dataclass(frozen=True)
+@record
 class BlockFormat:
     """Blocks of `elements` numbers of a row, each held as one element of the structured dtype `layout`.
 

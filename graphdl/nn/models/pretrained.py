@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import FormatError
+from ...record import record
 from .. import init
 from ..module import Module
 from ..state import adopt_arrays
@@ -47,7 +47,7 @@ def from_folder(folder: str | os.PathLike[str], dtype: Any = "float32") -> Modul
     return model
 
 
-@dataclass(frozen=True)
+@record
 class Family:
     """The layout of a family's names, and what builds a model from a configuration, a dtype and the names in the files."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ...ir import Tensor
 from ...ops.activation import gelu, silu
 from ...ops.join import concatenate, split
 from ...ops.shape import expand_dims, reshape, swapaxes
+from ...record import record
 from ..attention import scaled_dot_product_attention
 from ..container import ModuleList
 from ..convolution import Conv2d
@@ -20,7 +20,7 @@ from ..normalization import GroupNorm, LayerNorm
 from ..resizing import interpolate
 
 
-@dataclass(frozen=True)
+@record
 class Block:
     """What all blocks share: features of the time, residual blocks in a level, features of the context, heads, groups, dropout, dtype."""
 

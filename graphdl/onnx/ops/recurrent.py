@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from ...errors import FormatError
@@ -16,6 +15,7 @@ from ...ops.rectifier import elu, leaky_relu, relu
 from ...ops.select import where
 from ...ops.shape import reshape, transpose
 from ...ops.source import full
+from ...record import record
 from ..registry import Call, translates
 
 State = tuple[Tensor, ...]
@@ -41,7 +41,7 @@ _ACTIVATIONS: dict[str, tuple[Callable[..., Tensor], tuple[float, ...]]] = {
 }
 
 
-@dataclass(frozen=True)
+@record
 class Weights:
     """One direction's weights: products with those of the input and of the state, (..., n) -> (..., gates), the weights of the state
     (gates, hidden) themselves where they are floats, the biases of both, and the peepholes."""

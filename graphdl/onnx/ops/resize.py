@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
@@ -18,6 +17,7 @@ from ...ops.resize import repeat_nearest
 from ...ops.select import where
 from ...ops.shape import reshape
 from ...ops.source import constant, full
+from ...record import record
 from ...sizes import Dim, divides
 from ...types import is_floating, numpy_dtype
 from ..registry import Call, translates
@@ -25,7 +25,7 @@ from ..registry import Call, translates
 WIDE = "float64"  # places are computed in it, so that rounding chooses the same taps for any size
 
 
-@dataclass(frozen=True)
+@record
 class _Axis:
     """How one axis is resized: its sizes before and after, the scale, and the part of it that is kept (tf_crop_and_resize)."""
 
@@ -112,7 +112,7 @@ def scaled_size(size: Dim, scale: float) -> Dim:
     return size * exact.numerator // exact.denominator
 
 
-@dataclass(frozen=True)
+@record
 class _Modes:
     """The options of interpolation."""
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from ...errors import FormatError
 from ...ir import Tensor
+from ...record import record
 from ...sizes import Dim, ceildiv, maximum
 from ..registry import Call
 
 MODES = ("NOTSET", "", "VALID", "SAME_UPPER", "SAME_LOWER")
 
 
-@dataclass(frozen=True)
+@record
 class Windows:
     """One entry for every spatial axis; `high` includes what ceil_mode needs beyond the padding, which `extra` tells."""
 
