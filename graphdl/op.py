@@ -62,7 +62,7 @@ class Sample:
 
 
 class Op:
-    """An operation. Subclasses are frozen dataclasses whose fields are the attributes; defining one registers it.
+    """An operation. Subclasses are records whose fields are the attributes; defining one registers it.
 
     `pattern` tells fusion what the lowering looks like, without naming any op:
       "pointwise"   each output element reads one element of each operand, at the same index

@@ -23,7 +23,7 @@ PHASES = ("specialise", "simplify", "fuse", "plan")
 
 
 class Pass:
-    """A rewriting of graphs: a frozen dataclass with a name, a phase and `run`. Defining one registers it.
+    """A rewriting of graphs: a record with a name, a phase and `run`. Defining one registers it.
 
     Passes of one phase run in the order of `rank`, then name. A pass with `modes` runs only when compiling for one of them. Those of the
     phase "plan" keep what a compilation promises, whichever passes are asked for.

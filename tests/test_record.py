@@ -50,7 +50,8 @@ def test_equal_where_class_and_compared_fields_are() -> None:
     assert hash(Point(1, 2)) == hash(Point(1.0, label="there"))
     assert Point(1) != Point(2)
     assert Point(1) != Place(1)
-    assert One(1) != (1,)
+    other: object = (1,)
+    assert One(1) != other
     assert Nothing() == Nothing()
     assert Self(1) != Self(1)
 
