@@ -13,8 +13,9 @@ from graphdl.backends.native.runtime.peak import measure_peaks
 from graphdl.backends.native.target import host
 
 from .case import FRAMEWORKS, all_cases
+from .drawing import plot
 from .imports import import_times
-from .report import COLUMNS, Limits, markdown, plot, rows_of
+from .report import COLUMNS, Limits, markdown, rows_of
 from .suite import Comparison, compare, is_installed
 from .threads import thread_count
 
@@ -58,7 +59,7 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     command = " ".join(["python -m benchmarks", *sys.argv[1:]])
     (RESULTS / f"{asked.name}.md").write_text(markdown(found, limits, command) + "\n".join(["", *import_times(frameworks), ""]))
-    plot(found, RESULTS / f"{asked.name}.svg")
+    plot(found, limits, RESULTS / f"{asked.name}.svg")
 
 
 if __name__ == "__main__":

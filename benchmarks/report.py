@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from .case import FRAMEWORKS
@@ -79,32 +79,22 @@ def _geometric_means(comparisons: Sequence[Comparison]) -> list[str]:
     for name in FRAMEWORKS:
         ratios = [c.ratio(one)[0] for c in comparisons if c.of("graphdl") and name != "graphdl" and (one := c.of(name))]
         if ratios:
-            mean = math.exp(statistics.fmean(map(math.log, ratios)))
-            found.append(f"{name} takes {mean:.2f} times as long as graphdl in the geometric mean of {len(ratios)}, {min(ratios):.2f} times at least.")
+            found.append(f"{name} takes {_mean(ratios):.2f} times as long as graphdl in the geometric mean of {len(ratios)}, {min(ratios):.2f} times at least.")
+    return [*found, "", *_ready(comparisons)]
+
+
+def _ready(comparisons: Sequence[Comparison]) -> list[str]:
+    """From the beginning of the import to the first result, where both are measured."""
+    found = []
+    for name in FRAMEWORKS:
+        pairs = [(own, one) for c in comparisons if name != "graphdl" and (own := c.of("graphdl")) and (one := c.of(name))]
+        if pairs:
+            cold = _mean((one.imported + one.cold) / (own.imported + own.cold) for own, one in pairs)
+            cached = _mean((one.imported + one.cached) / (own.imported + own.cached) for own, one in pairs)
+            found.append(f"Imported and with its first result {name} is ready after {cold:.2f} times as long, {cached:.2f} times where caches are filled.")
     return found
 
 
-def plot(comparisons: Sequence[Comparison], path: Path) -> bool:
-    """Bars of the times relative to graphdl's; False without matplotlib."""
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        return False
-    mpl.use("Agg")
-    from matplotlib import pyplot
-
-    shown = [c for c in comparisons if c.of("graphdl")]
-    names = [name for name in FRAMEWORKS if any(c.of(name) for c in shown)]
-    figure, axes = pyplot.subplots(figsize=(8, 1 + 0.18 * len(shown) * len(names)))
-    for k, name in enumerate(names):
-        places = [(position + k / (len(names) + 1), c.ratio(one)[0]) for position, c in enumerate(shown) if (one := c.of(name))]
-        axes.barh([place for place, _ in places], [ratio for _, ratio in places], 1 / (len(names) + 1), label=name)
-    axes.set_yticks([position + 0.4 for position in range(len(shown))], [f"{c.case.name} {tuple(c.sizes.values())} x{c.threads}" for c in shown])
-    axes.invert_yaxis()
-    axes.set_xscale("log")
-    axes.axvline(1, color="black", linewidth=0.8)
-    axes.set_xlabel("time, graphdl = 1")
-    axes.legend()
-    figure.tight_layout()
-    figure.savefig(path)
-    return True
+def _mean(values: Iterable[float]) -> float:
+    """The geometric mean."""
+    return math.exp(statistics.fmean(map(math.log, values)))

@@ -23,7 +23,8 @@ from .case import FRAMEWORKS, Array, Case, Sizes
 class Measured:
     """One framework on one case. Seconds; `rounds` has the median of each round. `failure` says why there is nothing else.
 
-    `memory` is what the process held at most, `held` what a training step does (see `memory.py`), 0 where nobody counts it, in bytes.
+    `memory` is what the process held at most, `held` what a training step does (see `memory.py`), 0 where nobody counts it, in bytes;
+    `flops` and `moved` are the operations and bytes of graphdl's kernels (see `work.py`).
     `difference` is that of its first result from graphdl's, at most, relative to the largest element.
     """
 
@@ -35,6 +36,8 @@ class Measured:
     cached: float = 0.0
     memory: int = 0
     held: int = 0
+    flops: int = 0
+    moved: int = 0
     difference: float = 0.0
     failure: str = ""
 
@@ -84,8 +87,8 @@ def compare(case: Case, sizes: Sizes, threads: int, frameworks: Sequence[str], r
             for _ in range(rounds):
                 for worker in workers:
                     worker.measure(seconds)
-            for worker in workers if case.is_step else []:
-                worker.count_held()
+            for worker in workers:
+                worker.count(case.is_step)
         finally:
             for worker in workers:
                 worker.stop()
@@ -136,9 +139,10 @@ class _Worker:
         print(json.dumps(question), file=self.process.stdin, flush=True)
         return self._answer()
 
-    def count_held(self) -> None:
-        """Have the framework count what a step holds."""
-        self.measured.held = self._ask({"held": self.measured.framework}).get("held", 0)
+    def count(self, is_step: bool) -> None:
+        """Have the framework count the work, and what a training step holds."""
+        counted = self._ask({"count": self.measured.framework, "step": is_step})
+        self.measured.held, self.measured.flops, self.measured.moved = (counted.get(name, 0) for name in ("held", "flops", "moved"))
 
     def measure(self, seconds: float) -> None:
         answer = self._ask({"seconds": seconds})

@@ -1,7 +1,7 @@
 """One framework on one case, in a process of its own that runs when it is told to.
 
-It reads lines of JSON from standard input and answers each with one: `{"seconds": s}` measures for so long, `{"held": framework}` counts the
-memory of a training step.
+It reads lines of JSON from standard input and answers each with one: `{"seconds": s}` measures for so long, `{"count": framework,
+"step": is_step}` counts the work of a run, and the memory of a training step.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 from .case import FRAMEWORKS, Run, all_cases
 from .memory import HELD
 from .threads import limit_threads
+from .work import work
 
 SAMPLE = 200e-6  # seconds at least that one sample lasts, so that the clock does not matter
 
@@ -42,8 +43,10 @@ def main() -> None:
     answer({"import": imported - began, "ready": ready - imported})
     for line in sys.stdin:
         asked = json.loads(line)
-        if "held" in asked:
-            answer({"held": HELD[asked["held"]](run) if asked["held"] in HELD else 0})
+        if "count" in asked:
+            held = HELD[asked["count"]](run) if asked["step"] and asked["count"] in HELD else 0
+            flops, moved = work(run) if asked["count"] == "graphdl" else (0, 0)
+            answer({"held": held, "flops": flops, "moved": moved})
         else:
             answer({"samples": measure(run, asked["seconds"]), "memory": peak_memory()})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..case import Case, Peers, Run, Sizes, normal
 
 
@@ -16,7 +18,7 @@ def _graphdl(s: Sizes) -> Run:
     q, k, v = (gd.placeholder(name, _shape(s)) for name in "qkv")
     f = gd.compile([functional.scaled_dot_product_attention(q, k, v, is_causal=True)], [q, k, v])
     data = [normal(*_shape(s), seed=seed) for seed in range(3)]
-    return lambda: f(*data)
+    return partial(f, *data)
 
 
 def _torch(s: Sizes, compiled: bool) -> Run:

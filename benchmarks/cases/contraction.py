@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..case import Case, Peers, Run, Sizes, normal
 
 
@@ -11,7 +13,7 @@ def _graphdl(s: Sizes) -> Run:
     a, b = gd.placeholder("a", (s["m"], s["k"])), gd.placeholder("b", (s["k"], s["n"]))
     f = gd.compile([a @ b], [a, b])
     x, y = normal(s["m"], s["k"]), normal(s["k"], s["n"], seed=1)
-    return lambda: f(x, y)
+    return partial(f, x, y)
 
 
 def _torch(s: Sizes, compiled: bool) -> Run:

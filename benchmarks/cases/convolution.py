@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..case import Array, Case, Peers, Run, Sizes, normal
 from ..onnx_model import onnx_run
 
@@ -20,7 +22,7 @@ def _graphdl(s: Sizes) -> Run:
     w, b = gd.parameter(weight, "weight"), gd.parameter(bias, "bias")
     y = gd.relu(functional.conv2d(x, w, b, stride=s["stride"], padding=s["kernel"] // 2, groups=s["groups"]))
     f = gd.compile([y], [x], mode="inference", frozen=True)
-    return lambda: f(data)
+    return partial(f, data)
 
 
 def _torch(s: Sizes, compiled: bool) -> Run:

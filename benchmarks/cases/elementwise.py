@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..case import Case, Peers, Run, Sizes, normal
 from ..onnx_model import onnx_run
 
@@ -12,7 +14,7 @@ def _graphdl(s: Sizes) -> Run:
     x, b = gd.placeholder("x", ("N", s["columns"])), gd.placeholder("b", (s["columns"],))
     f = gd.compile([gd.relu(x * 2.0 + b) * 0.5 - x], [x, b])
     data = normal(s["rows"], s["columns"]), normal(s["columns"], seed=1)
-    return lambda: f(*data)
+    return partial(f, *data)
 
 
 def _torch(s: Sizes, compiled: bool) -> Run:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..case import Array, Case, Peers, Run, Sizes, normal
 from ..onnx_model import onnx_run
 
@@ -18,7 +20,7 @@ def _graphdl(s: Sizes) -> Run:
     x, w, b = gd.placeholder("x", ("N", columns)), gd.placeholder("w", (columns,)), gd.placeholder("b", (columns,))
     f = gd.compile([functional.layer_norm(x, (columns,), w, b)], [x, w, b])
     data = _data(s)
-    return lambda: f(*data)
+    return partial(f, *data)
 
 
 def _torch(s: Sizes, compiled: bool) -> Run:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from .. import mlp
 from ..case import Array, Case, Peers, Run, Sizes
 from ..onnx_model import Node, onnx_run
@@ -17,7 +19,7 @@ def _graphdl(s: Sizes) -> Run:
         h = h if k + 1 == len(layers) else gd.relu(h)
     f = gd.compile([h], [x], mode="inference", frozen=True)
     data, _ = mlp.batch(s)
-    return lambda: f(data)
+    return partial(f, data)
 
 
 def _torch(s: Sizes, compiled: bool) -> Run:

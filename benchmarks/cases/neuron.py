@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from ..case import Case, Peers, Run, Sizes
@@ -17,7 +19,7 @@ def _graphdl(s: Sizes) -> Run:
 
     x = gd.placeholder("x", ("N", 2))
     f = gd.compile([gd.sigmoid(x @ gd.parameter(W, "weight").T + gd.parameter(B, "bias"))], [x], mode="inference", frozen=True)
-    return lambda: f(X)
+    return partial(f, X)
 
 
 def _torch(s: Sizes, compiled: bool) -> Run:

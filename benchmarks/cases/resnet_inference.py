@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from .. import resnet
@@ -26,7 +27,7 @@ def _graphdl(s: Sizes) -> Run:
     net = resnet.graphdl_net(s)
     net.load_state_dict(_weights(s), strict=False)
     f = gd.compile([net(x)], [x], mode="inference", frozen=True)
-    return lambda: f(data)
+    return partial(f, data)
 
 
 def _torch(s: Sizes, compiled: bool) -> Run:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..case import Case, Peers, Run, Sizes, normal
 from ..onnx_model import onnx_run
 
@@ -12,7 +14,7 @@ def _graphdl(s: Sizes) -> Run:
     x = gd.placeholder("x", ("N", s["columns"]))
     f = gd.compile([gd.softmax(x, -1)], [x])
     data = normal(s["rows"], s["columns"])
-    return lambda: f(data)
+    return partial(f, data)
 
 
 def _torch(s: Sizes, compiled: bool) -> Run:
